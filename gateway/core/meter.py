@@ -1,0 +1,72 @@
+"""Which metrics there are: names, labels, help. Workers count under these names, the control process shows them.
+
+Names are the product's public interface: they stay. Label values come only from configured names and fixed sets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)
+"""Upper bounds of duration buckets, in seconds; one more, unbounded, follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One family. A histogram's values are its bucket counts (not cumulative, last one unbounded), then the sum."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+
+
+REQUESTS = Metric("scoregate_requests", "counter", ("service", "status"), "Requests answered on the scoring port.")
+DURATION = Metric(
+    "scoregate_request_duration_seconds",
+    "histogram",
+    ("service", "status"),
+    "From the end of the request's head to the last byte of the answer handed to the kernel.",
+)
+BACKEND_DURATION = Metric(
+    "scoregate_backend_duration_seconds",
+    "histogram",
+    ("service",),
+    "From the request handed to a backend to the last byte of its answer.",
+)
+QUEUE_WAIT = Metric("scoregate_queue_wait_seconds", "histogram", ("service",), "Time spent waiting for a permit.")
+REFUSALS = Metric(
+    "scoregate_refusals",
+    "counter",
+    ("service", "reason"),
+    "Requests the gateway itself refused, by reason.",
+)
+UPSTREAM_ERRORS = Metric(
+    "scoregate_upstream_errors",
+    "counter",
+    ("service", "kind"),
+    "Requests that failed at a backend, by what went wrong.",
+)
+KEY_USES = Metric("scoregate_key_uses", "counter", ("service", "slot"), "Requests opened by a key, by slot.")
+IN_FLIGHT = Metric("scoregate_requests_in_flight", "gauge", ("service",), "Requests being served.")
+QUEUED = Metric("scoregate_requests_queued", "gauge", ("service",), "Requests waiting for a permit.")
+CONNECTIONS = Metric("scoregate_connections", "gauge", (), "Open client connections on the scoring port.")
+
+FROM_WORKERS = (
+    REQUESTS,
+    DURATION,
+    BACKEND_DURATION,
+    QUEUE_WAIT,
+    REFUSALS,
+    UPSTREAM_ERRORS,
+    KEY_USES,
+    IN_FLIGHT,
+    QUEUED,
+    CONNECTIONS,
+)
+
+BACKEND_UP = Metric("scoregate_backend_up", "gauge", ("service", "deployment", "backend"), "1 if its probes succeed.")
+WORKERS_READY = Metric("scoregate_workers_ready", "gauge", (), "Workers that serve the newest snapshot.")
+OPEN_DOOR = Metric("scoregate_service_open", "gauge", ("service",), "1 if anyone may score, without a credential.")
+BUILD_INFO = Metric("scoregate_build_info", "gauge", ("version",), "Always 1.")
