@@ -1,0 +1,66 @@
+"""Rate-limit cells in shared memory: `core.gcra.Cells` for all workers of the gateway.
+
+A cell is (key, TAT). Keys are spread over buckets of eight cells, each bucket changed under its own lock.
+"""
+
+from __future__ import annotations
+
+from gateway.core import gcra
+from gateway.core.gcra import Limit
+from gateway.proxy.scoreboard import BUCKETS, CELL_LOCKS, CELLS_PER_BUCKET, Scoreboard
+
+_WORDS = 2
+
+
+class SharedCells:
+    """The cells as every worker sees them. A lone worker needs no lock."""
+
+    __slots__ = ("_keys", "_locks", "_tats")
+
+    def __init__(self, board: Scoreboard) -> None:
+        self._keys = board.cell_keys
+        self._tats = board.cell_tats
+        self._locks = board.locks if board.workers > 1 else None
+
+    def admit(self, key: int, now: float, limit: Limit) -> float:
+        """Count a request: 0.0 if it is within the limit, else the seconds to wait.
+
+        If the lock cannot be had (its holder is stopped), the request passes: a limit must not become an outage.
+        """
+        locks, number = self._locks, CELL_LOCKS + key % BUCKETS
+        if locks is not None and not locks.acquire(number):
+            return 0.0
+        try:
+            cell = self._cell(key, now)
+            self._tats[cell + 1], wait = gcra.admit(self._tats[cell + 1], now, limit)
+            return wait
+        finally:
+            if locks is not None:
+                locks.release(number)
+
+    def refund(self, key: int, limit: Limit) -> None:
+        """Take back one request that was counted and then refused by another limit."""
+        locks, number = self._locks, CELL_LOCKS + key % BUCKETS
+        if locks is not None and not locks.acquire(number):
+            return
+        try:
+            self._tats[self._cell(key, 0.0) + 1] -= limit.cost
+        finally:
+            if locks is not None:
+                locks.release(number)
+
+    def _cell(self, key: int, now: float) -> int:
+        """Index of the cell of `key`: its own, else the one whose time passes, or has passed, first.
+
+        A debt is forgotten only when more keys than a bucket has cells are in debt at once.
+        """
+        keys = self._keys
+        start = (key % BUCKETS) * CELLS_PER_BUCKET * _WORDS
+        cells = range(start, start + CELLS_PER_BUCKET * _WORDS, _WORDS)
+        for cell in cells:
+            if keys[cell] == key:
+                return cell
+        cell = min(cells, key=lambda index: self._tats[index + 1])
+        keys[cell] = key
+        self._tats[cell + 1] = now
+        return cell

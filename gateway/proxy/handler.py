@@ -1,0 +1,122 @@
+"""The life of a request: find its service, decide, forward, record. Every request ends here, exactly once."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from gateway.core import dialect
+from gateway.core.exchange import Exchange
+from gateway.core.problem import Reply
+from gateway.core.route import RouteTable
+from gateway.proxy import answer
+from gateway.proxy.desk import Desk
+from gateway.proxy.forward import BodyOverrunError, Forward
+from gateway.proxy.journey import ClientGoneError, DeadlineError
+from gateway.proxy.listener import Client
+from gateway.proxy.message import Message
+from gateway.proxy.meters import OTHER, Meters
+from gateway.proxy.trip import Trip
+
+log = logging.getLogger("gateway.worker")
+
+NEVER_FORWARDED = frozenset({b"CONNECT", b"TRACE"})
+
+
+class Handler:
+    """Serves the requests of one worker. `local` answers what is no service's; `record` writes the access log."""
+
+    __slots__ = ("_desk", "_local", "_meters", "_record", "_table")
+
+    def __init__(
+        self,
+        table: RouteTable,
+        desk: Desk,
+        meters: Meters,
+        local: Callable[[Exchange], Reply],
+        record: Callable[[Trip, float], None] | None,
+    ) -> None:
+        self._table = table
+        self._desk = desk
+        self._meters = meters
+        self._local = local
+        self._record = record
+
+    async def __call__(self, client: Client, message: Message) -> None:
+        """Serve one request to its end."""
+        exchange = message.exchange
+        assert exchange is not None
+        trip = Trip(exchange, message.started)
+        try:
+            reply = message.refusal or await self._serve(client, message, trip)
+        except DeadlineError:
+            reply = self._late(client, trip)
+        except BodyOverrunError:
+            reply = Reply(413, "body_too_large", "The body is longer than max_request_bytes.", "body", closes=True)
+        except ClientGoneError:
+            reply, trip.outcome, trip.status = None, "gone", trip.status or 499
+        except Exception:
+            log.exception("request %s failed in stage %s", exchange.request_id, trip.stage)
+            reply = Reply(500, "internal_error", "The gateway failed; its log says more.", trip.stage, closes=True)
+            trip.outcome = "failed"
+        self._end(client, message, trip, reply)
+
+    async def _serve(self, client: Client, message: Message, trip: Trip) -> Reply | None:
+        exchange = trip.exchange
+        target = self._table.find(exchange.path, exchange.fields.get(b"host", b""))
+        if target is None:
+            return self._local(exchange)
+        route = trip.route = target.route
+        exchange.operation = target.operation
+        route.meter.in_flight += 1
+        reply = route.decide(exchange)
+        if reply is None and exchange.method in NEVER_FORWARDED:
+            reply = Reply(405, "method_not_allowed", "CONNECT and TRACE are not passed on.")
+        if reply is not None:
+            return reply
+        return await Forward(self._desk, client, message, trip, target).run()
+
+    def _late(self, client: Client, trip: Trip) -> Reply | None:
+        """The deadline passed: before the answer began there is a word for it, later only a broken connection."""
+        trip.outcome, trip.reason = "timeout", trip.stage
+        if trip.status:
+            client.break_off()
+            return None
+        if trip.stage == "body":
+            return Reply(408, "body_timeout", "The body of the request did not arrive in time.", "body", closes=True)
+        assert trip.route is not None
+        spec = trip.route.spec
+        return dialect.timed_out(spec.error_dialect, spec.scoring_timeout_ms, trip.stage)
+
+    def _end(self, client: Client, message: Message, trip: Trip, reply: Reply | None) -> None:
+        exchange, route = trip.exchange, trip.route
+        keep = exchange.keep_alive
+        if reply is not None:
+            keep = keep and not reply.closes and not client.draining
+            self._answer(client, trip, reply, keep=keep)
+        now = time.monotonic()
+        meter = route.meter if route else self._meters.of(OTHER)
+        if route is not None:
+            meter.in_flight -= 1
+        meter.durations[trip.status].observe(now - trip.started)
+        if trip.reason and trip.outcome != "ok":
+            meter.refusals[trip.reason] += 1
+        if exchange.caller.slot:
+            meter.key_uses[exchange.caller.slot] += 1
+        if self._record is not None:
+            trip.received = message.size
+            self._record(trip, now)
+        client.finish(message, keep=keep and not trip.ends_by_close)
+
+    def _answer(self, client: Client, trip: Trip, reply: Reply, *, keep: bool) -> None:
+        exchange = trip.exchange
+        trip.status = reply.status
+        if reply.reason:
+            trip.reason = reply.reason
+            trip.stage = reply.stage
+            trip.outcome = "refused" if trip.outcome == "ok" else trip.outcome
+        decorate = trip.route.decorate if trip.route else None
+        data = answer.own(reply, exchange, decorate(exchange) if decorate else (), closes=not keep)
+        trip.sent_bytes = len(data)
+        client.send(data)

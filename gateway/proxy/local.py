@@ -1,0 +1,66 @@
+"""What a worker answers on the scoring port by itself, without a service: liveness, readiness, signing keys, 404."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from gateway.core import token
+from gateway.core.exchange import Exchange
+from gateway.core.problem import JSON, TEXT, Reply
+from gateway.core.route import SERVICE_PREFIX
+
+HTML = b"text/html; charset=utf-8"
+READ_ONLY = frozenset({b"GET", b"HEAD"})
+
+
+class Local:
+    """The worker's own paths. `state` tells readiness: (ready, degraded, why)."""
+
+    __slots__ = ("_jwks", "_paths", "_state")
+
+    def __init__(self, state: Callable[[], tuple[bool, bool, str]]) -> None:
+        self._state = state
+        self._jwks = token.jwks(())
+        self._paths: dict[bytes, Callable[[], Reply]] = {
+            b"/": lambda: Reply(200, body=b"Healthy", content_type=HTML),
+            b"/livez": lambda: Reply(200, body=b"ok", content_type=TEXT),
+            b"/readyz": self._readiness,
+            b"/.well-known/jwks.json": self._key_set,
+        }
+
+    def publish(self, jwks: bytes) -> None:
+        """Show this key set from now on."""
+        self._jwks = jwks
+
+    def __call__(self, exchange: Exchange) -> Reply:
+        """The answer to a request that means no service."""
+        answer = self._paths.get(exchange.path)
+        if answer is None:
+            return _not_found(exchange)
+        if exchange.method not in READ_ONLY:
+            return Reply(
+                405, "method_not_allowed", "Only GET and HEAD are answered here.", "route", ((b"allow", b"GET, HEAD"),)
+            )
+        return answer()
+
+    def _readiness(self) -> Reply:
+        ready, degraded, why = self._state()
+        document = {"status": "degraded" if ready and degraded else "ready" if ready else "not ready", "detail": why}
+        return Reply(200 if ready else 503, body=json.dumps(document).encode(), content_type=JSON)
+
+    def _key_set(self) -> Reply:
+        return Reply(200, body=self._jwks, content_type=JSON, headers=((b"cache-control", b"public, max-age=300"),))
+
+
+def _not_found(exchange: Exchange) -> Reply:
+    if exchange.path.startswith(SERVICE_PREFIX):
+        name = exchange.path[len(SERVICE_PREFIX) :].split(b"/")[0][:64].decode("latin-1")
+        detail = f"There is no service {name!r} here, or nothing at this path of it: score at {_score_path(name)}."
+    else:
+        detail = f"Nothing is served at this path: services are at {_score_path('<name>')}."
+    return Reply(404, "not_found", detail, "route")
+
+
+def _score_path(name: str) -> str:
+    return f"{SERVICE_PREFIX.decode()}{name}/score"

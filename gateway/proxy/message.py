@@ -1,0 +1,155 @@
+"""A request as it arrives: the head, checked for what llhttp leaves open (RFC 9112), and the body as far as it is here."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import secrets
+import time
+from collections.abc import Sequence
+
+from gateway.core.exchange import Exchange
+from gateway.core.problem import Reply
+
+MAX_HEADERS = 128
+_TARGET = re.compile(rb"[\x21\x22\x24-\x7e]+")
+_AUTHORITY = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,100}")
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Message:
+    """One request on a connection. `exchange` is there once the head is complete, or `refusal` if it cannot be served."""
+
+    __slots__ = (
+        "chunks",
+        "complete",
+        "discard",
+        "exchange",
+        "expects_continue",
+        "headers",
+        "held",
+        "refusal",
+        "size",
+        "started",
+        "target",
+    )
+
+    def __init__(self) -> None:
+        self.target = b""
+        self.headers: list[tuple[bytes, bytes, bytes]] = []
+        self.exchange: Exchange | None = None
+        self.refusal: Reply | None = None
+        self.expects_continue = False
+        self.started = 0.0
+        self.chunks: list[bytes] = []
+        self.held = 0
+        self.size = 0
+        self.complete = False
+        self.discard = False
+
+    def add(self, data: bytes) -> None:
+        """A piece of the body."""
+        self.size += len(data)
+        if not self.discard:
+            self.chunks.append(data)
+            self.held += len(data)
+
+    def take(self) -> bytes:
+        """The body bytes that have arrived and were not taken yet."""
+        chunks = self.chunks
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self.chunks = []
+        self.held = 0
+        return data
+
+    def head(self, method: bytes, version: str, *, keep_alive: bool, secure: bool) -> None:
+        """All header fields are here: make the exchange, or find why it cannot be served."""
+        self.started = time.monotonic()
+        path, mark, query = self.target.partition(b"?")
+        exchange = Exchange(method, path, mark + query, self.headers, secure=secure, now=self.started, wall=time.time())
+        exchange.version = version
+        exchange.keep_alive = keep_alive
+        self.exchange = exchange
+        self.refusal = self._frame(exchange) or self._locate(exchange) or self._expect(exchange)
+        exchange.request_id = _sent_id(exchange, b"x-request-id") or secrets.token_hex(16)
+        exchange.client_request_id = _sent_id(exchange, b"x-ms-client-request-id")
+
+    def _frame(self, exchange: Exchange) -> Reply | None:
+        fields = exchange.fields
+        coding = fields.get(b"transfer-encoding")
+        if coding is None:
+            exchange.length = int(fields.get(b"content-length", b"0"))
+        elif coding.lower() != b"chunked" or exchange.version != "1.1":
+            return _bad("transfer_coding", "Only 'Transfer-Encoding: chunked' in HTTP/1.1 is understood.", status=501)
+        else:
+            exchange.length = None
+        if b"upgrade" in fields and fields[b"upgrade"].lower() != b"h2c":
+            return _bad("upgrade", "Upgrades such as WebSocket are not passed on.", status=501)
+        return None
+
+    def _locate(self, exchange: Exchange) -> Reply | None:
+        host = exchange.fields.get(b"host")
+        if host is None and exchange.version == "1.1":
+            return _bad("no_host", "HTTP/1.1 needs a Host field.")
+        if exchange.repeated == b"host" or (host is not None and not _AUTHORITY.fullmatch(host)):
+            return _bad("bad_host", "The Host field is not one host name with an optional port.")
+        if not _TARGET.fullmatch(self.target):
+            return _bad("bad_target", "The request target has characters that must be percent-encoded.")
+        if not self.target.startswith(b"/"):
+            return self._absolute(exchange, host)
+        if exchange.repeated and exchange.repeated != b"authorization":
+            name = exchange.repeated.decode()
+            return _bad("repeated_field", f"The field {name} may stand once in a request.")
+        return None
+
+    def _absolute(self, exchange: Exchange, host: bytes | None) -> Reply | None:
+        scheme, separator, rest = exchange.path.partition(b"://")
+        authority, slash, path = rest.partition(b"/")
+        if not separator or scheme.lower() not in (b"http", b"https"):
+            return _bad("bad_target", "The request target is neither a path nor an http URL.")
+        # RFC 9112 section 3.2.2 lets the target win; a front door refuses what two readers could read differently.
+        if authority.lower() != (host or b"").lower():
+            return _bad("bad_host", "The Host field and the host of the request target differ.")
+        exchange.path = slash + path or b"/"
+        return None
+
+    def _expect(self, exchange: Exchange) -> Reply | None:
+        expectation = exchange.fields.get(b"expect")
+        if expectation is None:
+            return None
+        if expectation.lower() != b"100-continue":
+            return _bad("expectation", "Only 'Expect: 100-continue' is understood.", status=417)
+        self.expects_continue = exchange.version == "1.1"
+        return None
+
+
+def client_address(peer: str, fields: dict[bytes, bytes], trusted: Sequence[Network]) -> str:
+    """Who is calling: the peer, or the last address in X-Forwarded-For that no trusted proxy stands for."""
+    if not trusted or not _within(peer, trusted):
+        return peer
+    address = peer
+    for text in reversed(fields.get(b"x-forwarded-for", b"").decode("latin-1").split(",")):
+        try:
+            address = str(ipaddress.ip_address(text.strip()))
+        except ValueError:
+            break
+        if not _within(address, trusted):
+            break
+    return address
+
+
+def _within(address: str, networks: Sequence[Network]) -> bool:
+    parsed = ipaddress.ip_address(address)
+    return any(parsed in network for network in networks)
+
+
+def _sent_id(exchange: Exchange, name: bytes) -> str:
+    """A request id from the client, if it is harmless: it stands in logs and answers, and models refuse long ones."""
+    text = exchange.fields.get(name, b"").decode("latin-1")
+    return text if _REQUEST_ID.fullmatch(text) else ""
+
+
+def _bad(reason: str, detail: str, *, status: int = 400) -> Reply:
+    return Reply(status, reason, detail, "head", closes=True)

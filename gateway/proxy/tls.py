@@ -1,0 +1,39 @@
+"""TLS contexts: what clients are offered (Mozilla's "intermediate" profile), and how `https` backends are verified.
+
+The groups (X25519, P-256, P-384) cannot be set through Python's `ssl`: `gateway.__main__` gives OpenSSL a configuration.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+from gateway.core.settings import TlsSettings
+from gateway.core.spec import BackendTlsSpec
+
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+def server_context(settings: TlsSettings) -> ssl.SSLContext:
+    """The context of a listener. Raises OSError or ssl.SSLError if certificate and key cannot be used together.
+
+    Made before the workers are forked: they share its ticket keys, so that a session resumes on any of them.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _VERSIONS[settings.minimum_version]
+    context.maximum_version = _VERSIONS[settings.maximum_version]
+    context.set_ciphers(CIPHERS)
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.set_alpn_protocols(["http/1.1"])
+    assert settings.certificate is not None
+    context.load_cert_chain(settings.certificate, settings.private_key)
+    return context
+
+
+def backend_context(spec: BackendTlsSpec | None) -> ssl.SSLContext:
+    """How an `https` backend is verified: by the system's authorities, or by the one of `backend_tls`."""
+    context = ssl.create_default_context(cafile=spec.ca if spec else None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if spec is not None and spec.client_certificate is not None:
+        context.load_cert_chain(spec.client_certificate, spec.client_key)
+    return context

@@ -1,0 +1,153 @@
+"""A worker process: one event loop that serves scoring requests from the snapshot the control process gave it."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import os
+import secrets
+import socket
+import ssl
+import sys
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.core import token
+from gateway.core.message import Hello
+from gateway.core.route import RouteTable
+from gateway.core.settings import Settings
+from gateway.core.snapshot import Trust, Update
+from gateway.policy import World
+from gateway.proxy.access_log import AccessLog
+from gateway.proxy.cells import SharedCells
+from gateway.proxy.compiler import Compiler
+from gateway.proxy.desk import Desk
+from gateway.proxy.handler import Handler
+from gateway.proxy.link import Link
+from gateway.proxy.listener import Listener
+from gateway.proxy.local import Local
+from gateway.proxy.meters import Meters
+from gateway.proxy.scoreboard import DRAINING, READY, Scoreboard
+from gateway.proxy.sweep import Sweep
+
+log = logging.getLogger("gateway.worker")
+
+HEARTBEAT_SECONDS = 0.5
+BACKLOG = 4096
+LAME_DUCK_SECONDS = 5.0
+"""While a load balancer learns that this replica goes, it still sends requests here: they are answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What the supervisor hands to a worker: its number from 1, its listening socket, its way to the control process."""
+
+    number: int
+    settings: Settings
+    board: Scoreboard
+    listening: socket.socket
+    link_path: Path
+    context: ssl.SSLContext | None
+
+
+class Worker:
+    """Wires the data plane of one process."""
+
+    def __init__(self, place: Place, loop: asyncio.AbstractEventLoop) -> None:
+        scoring = place.settings.scoring
+        self._place = place
+        self._loop = loop
+        self._seat = place.board.seat(place.number)
+        self._ready = asyncio.Event()
+        self._trust = Trust(b"", "", ())
+        self._world = World(self._trust, SharedCells(place.board))
+        self._meters = Meters()
+        self._table = RouteTable()
+        self._compiler = Compiler(self._table, self._world, self._seat, self._meters, loop)
+        self._desk = Desk(loop)
+        self._local = Local(self._state)
+        self._log = _access_log(place.settings.logging.access_log, loop)
+        record = self._log.record if self._log else None
+        handler = Handler(self._table, self._desk, self._meters, self._local, record)
+        self._sweep = Sweep(loop)
+        trusted = tuple(ipaddress.ip_network(text) for text in scoring.trusted_proxies)
+        self._listener = Listener(handler, scoring, self._sweep, secure=place.context is not None, trusted=trusted)
+        hello = Hello(place.number, os.getpid(), secrets.token_hex(8))
+        self._link = Link(place.link_path, hello, self._apply, lambda: self._meters.rows(len(self._listener.clients)))
+
+    async def run(self, stop: Awaitable[bool]) -> None:
+        """Serve until `stop`, which tells whether to hurry; then drain."""
+        link = self._loop.create_task(self._link.run())
+        beating = self._loop.create_task(self._beat())
+        wakeup = self._seat.wakeup
+        if wakeup is not None:
+            self._loop.add_reader(wakeup, self._on_wakeup, wakeup)
+        first = self._loop.create_task(self._ready.wait())
+        stopping = asyncio.ensure_future(stop)
+        await asyncio.wait([first, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.done():
+            await self._serve(stopping)
+        first.cancel()
+        link.cancel()
+        beating.cancel()
+        await asyncio.gather(first, link, beating, return_exceptions=True)
+        self._sweep.close()
+        if self._log:
+            self._log.close()
+
+    async def _serve(self, stopping: asyncio.Future[bool]) -> None:
+        scoring = self._place.settings.scoring
+        handshake = scoring.handshake_timeout_seconds if self._place.context else None
+        server = await self._loop.create_server(
+            self._listener,
+            sock=self._place.listening,
+            ssl=self._place.context,
+            ssl_handshake_timeout=handshake,
+            backlog=BACKLOG,
+        )
+        self._seat.set_state(READY)
+        hurry = await stopping
+        self._seat.set_state(DRAINING)
+        deadline = self._loop.time() + scoring.drain_seconds
+        if not hurry:
+            await asyncio.sleep(min(LAME_DUCK_SECONDS, scoring.drain_seconds / 6))
+        server.close()
+        self._listener.drain()
+        while self._listener.clients and self._loop.time() < deadline:
+            await asyncio.sleep(0.02)
+        for client in list(self._listener.clients):
+            client.break_off()
+
+    def _apply(self, update: Update) -> dict[str, str]:
+        kept_old = self._compiler.apply(update)
+        if update.trust is not None:
+            self._local.publish(token.jwks(update.trust.verifying_keys))
+        self._ready.set()
+        return kept_old
+
+    def _state(self) -> tuple[bool, bool, str]:
+        if self._listener.draining or self._place.board.state(self._place.number) == DRAINING:
+            return False, False, "draining: this process is about to end"
+        if not self._link.connected:
+            return True, True, "the control process is away; serving what is known"
+        return True, False, "serving"
+
+    async def _beat(self) -> None:
+        while True:
+            self._seat.beat()
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    def _on_wakeup(self, descriptor: int) -> None:
+        os.eventfd_read(descriptor)
+        self._desk.advance_all()
+
+
+def _access_log(target: str | None, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
+    if target is None:
+        return None
+    if target == "stdout":
+        return AccessLog(sys.stdout.fileno(), loop.call_later)
+    descriptor = os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    return AccessLog(descriptor, loop.call_later)
