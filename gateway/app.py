@@ -197,11 +197,12 @@ def _make_data_dir(data_dir: Path) -> None:
 
 def _ensure_certificate(settings: Settings) -> Path | None:
     """Make or renew the development certificate where none of the operator's own is named. Returns its CA file."""
-    tls = settings.scoring.tls
     folder = settings.data_dir / "tls"
-    if tls is None or tls.certificate != folder / "server.crt":
+    certificate = folder / "server.crt"
+    asked = (settings.scoring.tls, settings.admin.tls)
+    if not any(isinstance(tls, TlsSettings) and tls.certificate == certificate for tls in asked):
         return None
-    if tls.certificate.exists() and not (folder / "ca.crt").exists():
+    if certificate.exists() and not (folder / "ca.crt").exists():
         return None
     try:
         return make_development_certificate(folder).ca

@@ -1,4 +1,4 @@
-"""One request as the checks see it: values only, no sockets. Made by `proxy.listener`, read by `policy`, filled as decided."""
+"""One request as the checks see it: values only, no sockets. Made by `proxy.message`, completed by `policy`."""
 
 from __future__ import annotations
 

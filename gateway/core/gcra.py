@@ -1,4 +1,4 @@
-"""Rate limits: the generic cell rate algorithm. One number a limit: the theoretical arrival time (TAT) of the next request.
+"""Rate limits: the generic cell rate algorithm. One number a limit: the theoretical arrival time (TAT) of the next one.
 
 A cell whose TAT has passed equals one that was never used: it needs no clean-up and may be lent to another key.
 """

@@ -50,7 +50,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """Worker → control: update `serial` is served; `kept_old` names services whose new entry did not compile, and why."""
+    """Worker → control: update `serial` is served; `kept_old`: services whose new entry did not compile, and why."""
 
     serial: int
     kept_old: dict[str, str]

@@ -63,7 +63,7 @@ class ScoringSettings:
 
     listen: Listen = "0.0.0.0:8443"
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = "auto"
-    public_url: Annotated[str | None, Field(pattern=r"^https?://[^/\s?#]+$")] = None
+    public_url: Annotated[str | None, Field(pattern=r"^https?://[^/\s?#@]+$")] = None
     tls: TlsSettings | None = TlsSettings()
     max_header_bytes: Annotated[int, Field(ge=1024, le=1_048_576)] = 32_768
     handshake_timeout_seconds: Seconds = 10.0

@@ -1,7 +1,7 @@
 """Scoring tokens: signed JWTs (RFC 9068 profile) that open one service for a while.
 
-PyJWT signs and verifies. What it leaves open is closed here: the token's type, exact base64, the algorithm pinned to the
-key, keys from our table only, and times judged by the `now` we are given (RFC 8725; RFC 7515 section 2).
+PyJWT signs and verifies. What it leaves open is closed here: the token's type, exact base64, the algorithm pinned to
+the key, keys from our table only, and times judged by the `now` we are given (RFC 8725; RFC 7515 section 2).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from gateway.policy import allowed_ips, authenticate, body_limit, cors, rate_lim
 from gateway.policy.world import World
 
 ORDER = (body_limit, allowed_ips, cors, authenticate, rate_limit)
-"""Security: what costs nothing and needs no credential first; limits last, so that only admitted callers use them up."""
+"""Security: what costs nothing and needs no credential comes first; limits come last: only good callers use them up."""
 
 
 def compile_checks(entry: ServiceEntry, world: World) -> list[Check]:

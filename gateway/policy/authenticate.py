@@ -1,4 +1,4 @@
-"""Who is calling: a key, a token, or nobody. Which of them open the door stands in the service (RFC 6750 for refusals)."""
+"""Who is calling: a key, a token, or nobody. Which of them open the door, the service says (RFC 6750 for refusals)."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class World:
         self._verified: OrderedDict[bytes, token.Claims] = OrderedDict()
 
     def claims(self, credential: bytes) -> token.Claims:
-        """The claims of a token whose signature verifies; remembered, since verifying costs 400 µs. Raises TokenError."""
+        """The claims of a token that verifies; remembered, since verifying costs 400 µs. Raises TokenError."""
         known = self._verified.get(credential)
         if known is not None:
             return known

@@ -1,4 +1,4 @@
-"""From a snapshot entry to a route: checks compiled, pools shaped, connections kept where the backend stayed the same."""
+"""From a snapshot entry to a route: checks compiled, pools shaped, connections kept where the backend is the same."""
 
 from __future__ import annotations
 

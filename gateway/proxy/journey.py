@@ -1,4 +1,4 @@
-"""A request's coroutine, stepped on the stack of whatever event it waited for: no task, no future, no trip round the loop.
+"""A request's coroutine, stepped on the stack of the event it waited for: no task, no future, no trip round the loop.
 
 The coroutine waits by `await PAUSE` in a loop over its condition. Everything that may change the condition (bytes from
 the client, bytes from the backend, a permit) calls `wake`; deadlines and a client that leaves call `throw`.

@@ -1,6 +1,6 @@
 """The client's side of a connection: bytes in, requests out, one at a time; deadlines, back-pressure, the way it ends.
 
-Framing is llhttp's (httptools), never done by hand. Each request is a `Message`, served by a `Journey` of `proxy.handler`.
+Framing is done by llhttp (httptools), never by hand. Each request is a `Message`, served on a `Journey` by `handler`.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ Serve = Callable[["Client", Message], Coroutine[Any, Any, None]]
 
 
 class Listener:
-    """What all connections of a worker share. `address` is the peer's, as text."""
+    """What all connections of a worker share. `empty` is set once it drains and the last connection is gone."""
 
-    __slots__ = ("clients", "draining", "limits", "secure", "serve", "sweep", "trusted")
+    __slots__ = ("clients", "draining", "empty", "limits", "secure", "serve", "sweep", "trusted")
 
     def __init__(
         self, serve: Serve, limits: ScoringSettings, sweep: Sweep, *, secure: bool, trusted: tuple[Network, ...] = ()
@@ -46,6 +46,7 @@ class Listener:
         self.secure = secure
         self.trusted = trusted
         self.clients: set[Client] = set()
+        self.empty = asyncio.Event()
         self.draining = False
 
     def __call__(self) -> Client:
@@ -57,6 +58,13 @@ class Listener:
         self.draining = True
         for client in list(self.clients):
             client.close_if_idle()
+        self.left(None)
+
+    def left(self, client: Client | None) -> None:
+        """This connection is gone."""
+        self.clients.discard(client)
+        if self.draining and not self.clients:
+            self.empty.set()
 
 
 class Client(asyncio.Protocol):
@@ -175,7 +183,7 @@ class Client(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         self.gone = True
-        self._listener.clients.discard(self)
+        self._listener.left(self)
         self._waiting.clear()
         if self._journey is None:
             self._listener.sweep.forget(self)

@@ -15,12 +15,13 @@ READ_ONLY = frozenset({b"GET", b"HEAD"})
 
 
 class Local:
-    """The worker's own paths. `state` tells readiness: (ready, degraded, why)."""
+    """The worker's own paths. `state`: (ready, degraded, why). `is_service`: whether a name is served here."""
 
-    __slots__ = ("_jwks", "_paths", "_state")
+    __slots__ = ("_is_service", "_jwks", "_paths", "_state")
 
-    def __init__(self, state: Callable[[], tuple[bool, bool, str]]) -> None:
+    def __init__(self, state: Callable[[], tuple[bool, bool, str]], is_service: Callable[[str], bool]) -> None:
         self._state = state
+        self._is_service = is_service
         self._jwks = token.jwks(())
         self._paths: dict[bytes, Callable[[], Reply]] = {
             b"/": lambda: Reply(200, body=b"Healthy", content_type=HTML),
@@ -37,7 +38,7 @@ class Local:
         """The answer to a request that means no service."""
         answer = self._paths.get(exchange.path)
         if answer is None:
-            return _not_found(exchange)
+            return self._not_found(exchange)
         if exchange.method not in READ_ONLY:
             return Reply(
                 405, "method_not_allowed", "Only GET and HEAD are answered here.", "route", ((b"allow", b"GET, HEAD"),)
@@ -49,18 +50,17 @@ class Local:
         document = {"status": "degraded" if ready and degraded else "ready" if ready else "not ready", "detail": why}
         return Reply(200 if ready else 503, body=json.dumps(document).encode(), content_type=JSON)
 
+    def _not_found(self, exchange: Exchange) -> Reply:
+        name = ""
+        if exchange.path.startswith(SERVICE_PREFIX):
+            name = exchange.path[len(SERVICE_PREFIX) :].split(b"/")[0][:64].decode("latin-1")
+        if name and self._is_service(name):
+            detail = f"{name} has nothing at this path: score at {SERVICE_PREFIX.decode()}{name}/score."
+        elif name:
+            detail = f"There is no service {name!r} here: the admin API and the portal list those there are."
+        else:
+            detail = f"Nothing is served at this path: services are at {SERVICE_PREFIX.decode()}<name>/score."
+        return Reply(404, "not_found", detail, "route")
+
     def _key_set(self) -> Reply:
         return Reply(200, body=self._jwks, content_type=JSON, headers=((b"cache-control", b"public, max-age=300"),))
-
-
-def _not_found(exchange: Exchange) -> Reply:
-    if exchange.path.startswith(SERVICE_PREFIX):
-        name = exchange.path[len(SERVICE_PREFIX) :].split(b"/")[0][:64].decode("latin-1")
-        detail = f"There is no service {name!r} here, or nothing at this path of it: score at {_score_path(name)}."
-    else:
-        detail = f"Nothing is served at this path: services are at {_score_path('<name>')}."
-    return Reply(404, "not_found", detail, "route")
-
-
-def _score_path(name: str) -> str:
-    return f"{SERVICE_PREFIX.decode()}{name}/score"

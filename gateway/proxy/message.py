@@ -1,4 +1,4 @@
-"""A request as it arrives: the head, checked for what llhttp leaves open (RFC 9112), and the body as far as it is here."""
+"""A request as it arrives: its head, checked for what llhttp leaves open (RFC 9112), and its body so far."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Message:
-    """One request on a connection. `exchange` is there once the head is complete, or `refusal` if it cannot be served."""
+    """One request on a connection. `exchange` is there once the head is complete; `refusal` if it cannot be served."""
 
     __slots__ = (
         "chunks",

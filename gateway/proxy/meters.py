@@ -82,7 +82,7 @@ class ServiceMeter:
 
 
 class Meters:
-    """All services' meters of one worker. A service that is gone keeps its counters, so that they never go backwards."""
+    """All services' meters of one worker. A service that is gone keeps its counters: they never go backwards."""
 
     __slots__ = ("_services",)
 

@@ -1,6 +1,6 @@
 """TLS contexts: what clients are offered (Mozilla's "intermediate" profile), and how `https` backends are verified.
 
-The groups (X25519, P-256, P-384) cannot be set through Python's `ssl`: `gateway.__main__` gives OpenSSL a configuration.
+The groups (X25519, P-256, P-384) cannot be set through Python's `ssl`: `gateway.__main__` has OpenSSL configured.
 """
 
 from __future__ import annotations

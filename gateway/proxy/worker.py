@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import os
@@ -42,7 +43,7 @@ LAME_DUCK_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """What the supervisor hands to a worker: its number from 1, its listening socket, its way to the control process."""
+    """What a worker is given: its number from 1, its listening socket, the way to the control process."""
 
     number: int
     settings: Settings
@@ -67,7 +68,7 @@ class Worker:
         self._table = RouteTable()
         self._compiler = Compiler(self._table, self._world, self._seat, self._meters, loop)
         self._desk = Desk(loop)
-        self._local = Local(self._state)
+        self._local = Local(self._state, lambda name: self._table.get(name) is not None)
         self._log = _access_log(place.settings.logging.access_log, loop)
         record = self._log.record if self._log else None
         handler = Handler(self._table, self._desk, self._meters, self._local, record)
@@ -115,8 +116,8 @@ class Worker:
             await asyncio.sleep(min(LAME_DUCK_SECONDS, scoring.drain_seconds / 6))
         server.close()
         self._listener.drain()
-        while self._listener.clients and self._loop.time() < deadline:
-            await asyncio.sleep(0.02)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._listener.empty.wait(), max(0.0, deadline - self._loop.time()))
         for client in list(self._listener.clients):
             client.break_off()
 
