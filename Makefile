@@ -1,0 +1,46 @@
+# Everything a contributor runs. `make` alone lists it.
+.DEFAULT_GOAL := help
+.PHONY: help run test test-clients prove lint bench pins system-test system-clients
+
+PYTHON ?= python3
+ARGS ?=
+PY := .venv/bin/python
+PYTEST := $(PY) -m pytest
+# Debian packages are installed only where that was asked for.
+SYSTEM ?= $(if $(filter true,$(CI)),1)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+run: .venv/.run ## a real model server behind the gateway, in ./var; ARGS="--port-base 9443" moves its ports
+	@exec $(PY) -m gateway demo $(ARGS)
+
+test: lint system-test ## lint, then every test that needs no foreign language; SYSTEM=1 installs Debian packages for it
+	$(PYTEST) -m "not prove and not clients" $(ARGS)
+
+test-clients: .venv/.dev system-clients ## the sample clients in C#, Go, Java, Python and R against the demo
+	$(PYTEST) -m clients tests/clients $(ARGS)
+
+prove: .venv/.dev system-test ## long proofs: faults, fuzzing, soak
+	$(PYTEST) -m prove $(ARGS)
+
+lint: .venv/.dev ## format, lint, types, floors
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+
+bench: .venv/.dev ## what a request costs
+	$(PY) -m bench $(ARGS)
+
+pins: ## take newer releases into constraints*.txt; needs uv
+	scripts/pins
+
+system-test system-clients: system-%:
+	$(if $(SYSTEM),scripts/system-packages $*)
+
+.venv/.run: constraints.txt pyproject.toml scripts/environment
+	@PYTHON=$(PYTHON) scripts/environment run
+
+.venv/.dev: constraints-dev.txt constraints-sslyze.txt pyproject.toml scripts/environment
+	@PYTHON=$(PYTHON) scripts/environment dev
