@@ -1,4 +1,4 @@
-"""A fixed backend, faster than what is measured: answers every request with the same bytes. `python -m bench.backend PORT`."""
+"""A fixed backend, faster than what is measured: the same bytes for every request. `python -m bench.backend PORT`."""
 
 from __future__ import annotations
 

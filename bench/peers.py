@@ -1,4 +1,4 @@
-"""The proxies that are compared: how each is started on one core, with the same filters, and which processes to count."""
+"""The proxies that are compared: how each is started on one core, with the same filters, and whose CPU is counted."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def gateway(folder: Path, backend_port: int, *, tls: bool) -> Iterator[Running]:
 
 @contextmanager
 def nginx(folder: Path, backend_port: int, *, tls: bool, certificates: Path | None = None) -> Iterator[Running]:
-    """nginx with one worker, keep-alive both ways, a key check by `map` and one `limit_req`, as its guide advises."""
+    """One worker of nginx, keep-alive both ways, a key check by `map` and one `limit_req`, as its guide advises."""
     port, key = free_port(), "sg1_bench"
     listen = f"127.0.0.1:{port}"
     if tls:
@@ -100,7 +100,8 @@ http {{
     command = [binary, "-p", str(folder), "-c", str(folder / "nginx.conf")]
     with _process(command, PROXY_CORE) as process:
         await_port(port)
-        yield Running("nginx", f"{'https' if tls else 'http'}://127.0.0.1:{port}{SERVICE_PATH}", key, _children(process.pid))
+        scheme = "https" if tls else "http"
+        yield Running("nginx", f"{scheme}://127.0.0.1:{port}{SERVICE_PATH}", key, _children(process.pid))
 
 
 def has_nginx() -> bool:

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 ALWAYS = ("localhost", "127.0.0.1", "::1")
-LIFETIME = dt.timedelta(days=397)
+LIFETIME = dt.timedelta(days=365)
 RENEW_BEFORE = dt.timedelta(days=30)
 CA_LIFETIME = dt.timedelta(days=3650)
 CLOCK_SKEW = dt.timedelta(hours=1)

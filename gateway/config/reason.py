@@ -23,7 +23,7 @@ _TEXT = "a text"
 
 _PATTERNS = {
     SERVICE_NAME_PATTERN: "a name of lowercase letters, digits and inner hyphens that begins with a letter",
-    r"^https?://[^/\s?#]+$": "http:// or https://, host and port, without a path, such as https://models.example.com",
+    r"^https?://[^/\s?#@]+$": "http:// or https://, host and port, without a path, such as https://models.example.com",
     r"^rediss?://": "redis:// or rediss://, host and port, such as redis://127.0.0.1:6379",
     r"^[0-9a-f]{32}$": "32 characters out of 0-9 and a-f",
     r"^[a-zA-Z0-9][-_.a-zA-Z0-9]*$": "a name of letters, digits, '-', '_' and '.' that begins with a letter or digit",

@@ -28,7 +28,8 @@ class Exchange:
     """A request's head and what was decided about it. Names in `headers` and `fields` are lower case bytes.
 
     `length`: bytes of body announced, None when chunked. `now`: monotonic seconds; `wall`: Unix seconds.
-    `operation`: score, swagger or extra once a route is found.
+    `operation`: score, swagger or extra once a route is found. `repeated`: a field of SINGLE that stands twice, else
+    empty; Authorization only if it is the only one, since a check answers for it.
     """
 
     __slots__ = (
@@ -74,7 +75,8 @@ class Exchange:
         self.repeated = b""
         for name, _, value in headers:
             if name in self.fields:
-                self.repeated = name if name in SINGLE else self.repeated
+                if name in SINGLE and self.repeated in (b"", b"authorization"):
+                    self.repeated = name
                 self.fields[name] += b", " + value
             else:
                 self.fields[name] = value

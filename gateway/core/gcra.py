@@ -32,8 +32,8 @@ def admit(tat: float, now: float, limit: Limit) -> tuple[float, float]:
     """(new TAT, 0.0) when a request at `now` is within the limit, else (TAT unchanged, seconds to wait)."""
     after = max(tat, now) + limit.cost
     wait = after - limit.tolerance - now
-    # A wait below a nanosecond is rounding, not a debt.
-    if wait > 1e-9:
+    # A wait below a microsecond is rounding, not a debt: the clock counts from boot, and sums of costs round with it.
+    if wait > 1e-6:
         return tat, wait
     return after, 0.0
 

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from gateway.core.spec import STRICT, Natural, Network, Positive, ServiceName, ServiceSpec
+from gateway.core.scalar import Network
+from gateway.core.spec import STRICT, Natural, Positive, ServiceName, ServiceSpec
 
 TlsVersion = Literal["1.2", "1.3"]
 Role = Literal["owner", "contributor", "reader", "caller"]

@@ -7,13 +7,13 @@ A line belongs here if an owner of one service may decide it. Process-wide setti
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from gateway.core.scalar import BackendUrl, HeaderValue, Host, Network, Origin, Path, Token
 
 STRICT = ConfigDict(extra="forbid", strict=True)
 """Unknown keys are refused and `"5"` is no number: a typing mistake is told, never guessed away."""
@@ -28,73 +28,12 @@ Partition = Literal["service", "credential", "ip"]
 ErrorDialect = Literal["aks", "managed", "plain"]
 OnClientGone = Literal["auto", "drain", "abort"]
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_SAID_BY_THE_GATEWAY = re.compile(
+    r"x-forwarded-.*|x-scoregate-.*|x-request-id|x-ms-client-request-id|host|content-length|expect"
+    r"|connection|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade|http2-settings",
+    re.IGNORECASE,
+)
 
-
-def _backend_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{value!r} is no http:// or https:// URL with a host, such as http://127.0.0.1:5001")
-    if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
-        raise ValueError(f"{value!r} must end after host and port; put the model's path into scoring_path")
-    try:
-        port = parts.port
-    except ValueError:
-        raise ValueError(f"{value!r} has a port that is no number from 1 to 65535") from None
-    if port == 0:
-        raise ValueError(f"{value!r} has port 0; name the port the model server listens on")
-    return value.rstrip("/")
-
-
-def _network(value: str) -> str:
-    try:
-        return str(ipaddress.ip_network(value))
-    except ValueError as error:
-        raise ValueError(f"{value!r} is no address range such as 10.0.0.0/8 ({error})") from None
-
-
-def _origin(value: str) -> str:
-    parts = urlsplit(value)
-    if value == "*":
-        return value
-    if parts.scheme not in ("http", "https") or not parts.hostname or value != f"{parts.scheme}://{parts.netloc}":
-        raise ValueError(
-            f"{value!r} is no origin; write scheme, host and port only, as https://app.example.com, or '*'"
-        )
-    return value.lower()
-
-
-def _header_name(value: str) -> str:
-    if not _TOKEN.fullmatch(value):
-        raise ValueError(f"{value!r} is no header or method name")
-    return value
-
-
-def _path(value: str) -> str:
-    if not value.startswith("/") or re.search(r"[\s?#\x00-\x1f\x7f-\uffff]", value):
-        raise ValueError(f"{value!r} is no path: it starts with / and has no query, no space and no raw non-ASCII")
-    return value
-
-
-def _host(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?", value):
-        raise ValueError(f"{value!r} is no host name; leave scheme, port and path out")
-    return value.lower()
-
-
-def _header_value(value: str) -> str:
-    if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
-        raise ValueError("a header value may not have control characters")
-    return value
-
-
-BackendUrl = Annotated[str, AfterValidator(_backend_url)]
-Network = Annotated[str, AfterValidator(_network)]
-Origin = Annotated[str, AfterValidator(_origin)]
-Token = Annotated[str, AfterValidator(_header_name)]
-Path = Annotated[str, AfterValidator(_path)]
-Host = Annotated[str, AfterValidator(_host)]
-HeaderValue = Annotated[str, AfterValidator(_header_value)]
 Positive = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Percent = Annotated[int, Field(ge=0, le=100)]
@@ -105,8 +44,8 @@ Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
 class KeysSpec:
     """Values of both key slots from outside (`env:NAME` and `file:PATH` are read by `gateway.config`)."""
 
-    primary: Annotated[str, Field(min_length=1, max_length=1024)]
-    secondary: Annotated[str, Field(min_length=1, max_length=1024)]
+    primary: Annotated[str, Field(min_length=1, max_length=1024)] = field(repr=False)
+    secondary: Annotated[str, Field(min_length=1, max_length=1024)] = field(repr=False)
 
     __pydantic_config__ = STRICT
 
@@ -199,10 +138,15 @@ class RetrySpec:
 class RequestHeadersSpec:
     """Fields set on, and removed from, what the backend receives."""
 
-    set: dict[Token, HeaderValue] = field(default_factory=dict)
+    set: dict[Token, HeaderValue] = field(default_factory=dict, repr=False)
     remove: tuple[Token, ...] = ()
 
     __pydantic_config__ = STRICT
+
+    def __post_init__(self) -> None:
+        ours = [name for name in self.set if _SAID_BY_THE_GATEWAY.fullmatch(name)]
+        if ours:
+            raise ValueError(f"set may not name {ours[0]}: what that field says, the gateway says itself")
 
 
 @dataclass(frozen=True, slots=True)

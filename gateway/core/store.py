@@ -16,7 +16,7 @@ class StoreError(Exception):
     """The store could not be asked or could not answer. The text says which store and what to do, without a secret."""
 
 
-class Conflict(Exception):
+class Conflict(Exception):  # noqa: N818 - a state of affairs the caller may meet, no mistake
     """The record is not in the state the caller read: somebody else changed it first."""
 
 

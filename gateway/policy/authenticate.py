@@ -129,5 +129,5 @@ def _refuse(reason: str, detail: str, *, status: int = 401, error: str = "invali
     challenge = 'Bearer realm="scoregate"'
     if error:
         challenge += f', error="{error}", error_description="{detail.replace(chr(34), chr(39))}"'
-    headers: Headers = ((b"www-authenticate", challenge.encode("ascii", "replace")),) if status != 400 else ()
+    headers: Headers = ((b"www-authenticate", challenge.encode("ascii", "replace")),)
     return Reply(status, reason, detail, "authenticate", headers)

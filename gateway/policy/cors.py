@@ -24,13 +24,12 @@ def compile_check(entry: ServiceEntry, world: World) -> Check | None:
     allowed = _grants(spec)
 
     def cors(exchange: Exchange) -> Reply | None:
-        wanted = exchange.fields.get(b"access-control-request-method")
-        origin = exchange.fields.get(b"origin")
-        if exchange.method != b"OPTIONS" or origin is None or wanted is None:
+        if not _is_preflight(exchange):
             return None
+        origin = exchange.fields[b"origin"]
         if not _is_allowed(spec, origin):
-            return Reply(403, "origin_not_allowed", _origin_detail(entry.name, origin), headers=(PREFLIGHT_VARY,))
-        return Reply(204, headers=(PREFLIGHT_VARY, *allowed), body=b"")
+            return Reply(403, "origin_not_allowed", _origin_detail(entry.name, origin))
+        return Reply(204, headers=allowed, body=b"")
 
     return cors
 
@@ -50,14 +49,18 @@ def compile_decoration(entry: ServiceEntry) -> Decorate | None:
 
     def decorate(exchange: Exchange) -> Headers:
         origin = exchange.fields.get(b"origin")
-        # A preflight brings a Vary of its own, which covers this one.
-        vary = () if b"access-control-request-method" in exchange.fields else (VARY,)
+        vary = PREFLIGHT_VARY if _is_preflight(exchange) else VARY
         if origin is None or not _is_allowed(spec, origin):
-            return vary
+            return (vary,)
         allowed = b"*" if any_origin else origin
-        return (*vary, (b"access-control-allow-origin", allowed), *granted)
+        return (vary, (b"access-control-allow-origin", allowed), *granted)
 
     return decorate
+
+
+def _is_preflight(exchange: Exchange) -> bool:
+    fields = exchange.fields
+    return exchange.method == b"OPTIONS" and b"origin" in fields and b"access-control-request-method" in fields
 
 
 def _grants(spec: CorsSpec) -> Headers:

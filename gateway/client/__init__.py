@@ -1,0 +1,29 @@
+"""The SDK: a gateway's services, keys, tokens and scoring from Python. It imports nothing else of `gateway`.
+
+Blocking: `Workspace`, `Webservice`. For asyncio the same, awaited: `gateway.client.aio`. See `docs/sdk.md`.
+"""
+
+from gateway.client.error import (
+    ClientError,
+    DeploymentTimeoutError,
+    NotAllowedError,
+    RefusedError,
+    ScoringError,
+    UnknownGatewayError,
+    UnreachableError,
+    WebserviceNotFound,
+)
+from gateway.client.sync import Webservice, Workspace
+
+__all__ = [
+    "ClientError",
+    "DeploymentTimeoutError",
+    "NotAllowedError",
+    "RefusedError",
+    "ScoringError",
+    "UnknownGatewayError",
+    "UnreachableError",
+    "Webservice",
+    "WebserviceNotFound",
+    "Workspace",
+]
