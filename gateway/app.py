@@ -9,7 +9,6 @@ import asyncio
 import logging
 import os
 import signal
-import ssl
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine
@@ -26,8 +25,8 @@ from gateway.config import Loaded, problems
 from gateway.control import process as control
 from gateway.core.settings import Settings, TlsSettings
 from gateway.core.store import StoreError
-from gateway.proxy.scoreboard import Scoreboard
-from gateway.proxy.tls import server_context
+from gateway.proxy.certificates import Certificates
+from gateway.proxy.scoreboard import Scoreboard, Seat
 from gateway.proxy.worker import Place, Worker
 from gateway.store import open_store
 from gateway.supervisor import CANNOT_START, Child, Supervisor, end_with_parent
@@ -53,8 +52,8 @@ class _Wiring:
     metrics: socket
     link: socket
     link_path: Path
-    scoring_tls: ssl.SSLContext | None
-    admin_tls: ssl.SSLContext | None
+    scoring_tls: Certificates | None
+    admin_tls: Certificates | None
     ca_file: Path | None
     ready_file: Path
 
@@ -84,8 +83,8 @@ def _wire(loaded: Loaded, link_path: Path, ready_file: Path) -> _Wiring:
     _make_data_dir(settings.data_dir)
     ca_file = _ensure_certificate(settings)
     workers = _workers(settings)
-    scoring_tls = _context(settings.scoring.tls)
-    admin_tls = scoring_tls if settings.admin.tls == "inherit" else _context(settings.admin.tls)
+    scoring_tls = _certificates(settings.scoring.tls)
+    admin_tls = scoring_tls if settings.admin.tls == "inherit" else _certificates(settings.admin.tls)
     scoring = sockets.listen("scoring.listen", settings.scoring.listen, workers)
     return _Wiring(
         loaded=loaded,
@@ -121,7 +120,7 @@ def _run_worker(wiring: _Wiring, number: int) -> int:
             board=wiring.board,
             listening=wiring.scoring[number - 1],
             link_path=wiring.link_path,
-            context=wiring.scoring_tls,
+            certificates=wiring.scoring_tls,
         )
         stop: asyncio.Future[bool] = loop.create_future()
         _on_signals(lambda hurry: None if stop.done() else stop.set_result(hurry))
@@ -152,7 +151,7 @@ def _control_plane(wiring: _Wiring) -> control.ControlPlane:
         link_socket=wiring.link,
         admin_socket=wiring.admin,
         metrics_socket=wiring.metrics,
-        admin_ssl=wiring.admin_tls,
+        admin_ssl=wiring.admin_tls.front if wiring.admin_tls else None,
         workers=wiring.board.workers,
         scoring_scheme=scheme,
         scoring_port=wiring.scoring[0].getsockname()[1],
@@ -162,8 +161,14 @@ def _control_plane(wiring: _Wiring) -> control.ControlPlane:
         ca_file=wiring.ca_file,
         ready_file=wiring.ready_file,
         supervisor_pid=os.getppid(),
-        heartbeat=seat.beat,
+        heartbeat=partial(_beat, seat, wiring.admin_tls),
     )
+
+
+def _beat(seat: Seat, certificates: Certificates | None) -> None:
+    seat.beat()
+    if certificates:
+        certificates.poll()
 
 
 def _run(run: Callable[[Coroutine[None, None, None]], None], main: Coroutine[None, None, None]) -> int:
@@ -210,15 +215,15 @@ def _ensure_certificate(settings: Settings) -> Path | None:
         raise StartError(f"{folder}: no certificate can be made there ({error.strerror})") from None
 
 
-def _context(tls: object) -> ssl.SSLContext | None:
+def _certificates(tls: object) -> Certificates | None:
     if not isinstance(tls, TlsSettings):
         return None
     found = problems(tls)
     if found:
         raise StartError("\n".join(map(str, found)))
     try:
-        return server_context(tls)
-    except (OSError, ssl.SSLError) as error:
+        return Certificates(tls)
+    except OSError as error:
         raise StartError(f"{tls.certificate}, {tls.private_key}: cannot be served ({error})") from None
 
 

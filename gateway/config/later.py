@@ -14,11 +14,7 @@ from gateway.config.error import KeyPath
 from gateway.core.settings import Settings
 
 LATER: dict[str, str] = {
-    "scoring.tls.client_ca": "client certificates are not asked for yet",
-    "scoring.tls.extra": "one certificate is served to every host name",
     "scoring.max_connections_per_ip": "connections are not counted per address yet",
-    "admin.tls.client_ca": "client certificates are not asked for yet",
-    "admin.tls.extra": "one certificate is served to every host name",
     "admin.oidc": "only the bootstrap token opens the admin API",
     "store.previous_master_key_files": "only master_key_file is read",
     "store.max_staleness_seconds": "workers serve what they know for as long as the store is away",
@@ -29,15 +25,12 @@ LATER: dict[str, str] = {
     "batch.rows_per_request": "there are no batch jobs yet",
     "batch.parallel_requests": "there are no batch jobs yet",
     "batch.keep_days": "there are no batch jobs yet",
-    "services.*.deployments": "traffic is not split between deployments yet; use backends",
-    "services.*.backend_tls": "https:// backends are verified with the system's authorities only",
+    "services.*.deployments.*.mirror": "requests are not mirrored yet",
     "services.*.example": "no swagger document is made from it yet",
     "services.*.schema": "no swagger document is made from it yet",
     "services.*.classic": "the classic Studio form is not served yet",
     "services.*.load_balancer": "requests go to the backend with the fewest outstanding",
-    "services.*.on_client_gone": "an answer is read on until it streams, then the connection is closed (auto)",
-    "services.*.abandon_after_ms": "scoring_timeout_ms takes its part",
-    "services.*.retry": "a failed request is not tried on another backend yet",
+    "services.*.retry.budget_percent": "further tries are not counted against a budget yet",
     "services.*.ejection": "only health probes take a backend out",
 }
 

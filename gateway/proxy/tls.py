@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import ssl
 
-from gateway.core.settings import TlsSettings
+from gateway.core.settings import CertificateSettings, TlsSettings
 from gateway.core.spec import BackendTlsSpec
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
-def server_context(settings: TlsSettings) -> ssl.SSLContext:
-    """The context of a listener. Raises OSError or ssl.SSLError if certificate and key cannot be used together.
+def server_context(settings: TlsSettings, pair: CertificateSettings | None = None) -> ssl.SSLContext:
+    """A context of a listener, with its main certificate or another `pair`.
 
-    Made before the workers are forked: they share its ticket keys, so that a session resumes on any of them.
+    Raises OSError (ssl.SSLError is one) if certificate and key cannot be used together. With `client_ca`, a client
+    without a certificate of that authority is refused.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[settings.minimum_version]
@@ -25,8 +26,12 @@ def server_context(settings: TlsSettings) -> ssl.SSLContext:
     context.set_ciphers(CIPHERS)
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_alpn_protocols(["http/1.1"])
-    assert settings.certificate is not None
-    context.load_cert_chain(settings.certificate, settings.private_key)
+    certificate, private_key = (pair or settings).certificate, (pair or settings).private_key
+    assert certificate is not None
+    context.load_cert_chain(certificate, private_key)
+    if settings.client_ca is not None:
+        context.load_verify_locations(settings.client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 

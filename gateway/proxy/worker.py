@@ -9,7 +9,6 @@ import logging
 import os
 import secrets
 import socket
-import ssl
 import sys
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from gateway.core.snapshot import Trust, Update
 from gateway.policy import World
 from gateway.proxy.access_log import AccessLog
 from gateway.proxy.cells import SharedCells
+from gateway.proxy.certificates import Certificates
 from gateway.proxy.compiler import Compiler
 from gateway.proxy.desk import Desk
 from gateway.proxy.handler import Handler
@@ -50,7 +50,7 @@ class Place:
     board: Scoreboard
     listening: socket.socket
     link_path: Path
-    context: ssl.SSLContext | None
+    certificates: Certificates | None
 
 
 class Worker:
@@ -74,7 +74,7 @@ class Worker:
         handler = Handler(self._table, self._desk, self._meters, self._local, record)
         self._sweep = Sweep(loop)
         trusted = tuple(ipaddress.ip_network(text) for text in scoring.trusted_proxies)
-        self._listener = Listener(handler, scoring, self._sweep, secure=place.context is not None, trusted=trusted)
+        self._listener = Listener(handler, scoring, self._sweep, secure=place.certificates is not None, trusted=trusted)
         hello = Hello(place.number, os.getpid(), secrets.token_hex(8))
         self._link = Link(place.link_path, hello, self._apply, lambda: self._meters.rows(len(self._listener.clients)))
 
@@ -100,12 +100,12 @@ class Worker:
 
     async def _serve(self, stopping: asyncio.Future[bool]) -> None:
         scoring = self._place.settings.scoring
-        handshake = scoring.handshake_timeout_seconds if self._place.context else None
+        certificates = self._place.certificates
         server = await self._loop.create_server(
             self._listener,
             sock=self._place.listening,
-            ssl=self._place.context,
-            ssl_handshake_timeout=handshake,
+            ssl=certificates.front if certificates else None,
+            ssl_handshake_timeout=scoring.handshake_timeout_seconds if certificates else None,
             backlog=BACKLOG,
         )
         self._seat.set_state(READY)
@@ -138,6 +138,8 @@ class Worker:
     async def _beat(self) -> None:
         while True:
             self._seat.beat()
+            if self._place.certificates:
+                self._place.certificates.poll()
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
     def _on_wakeup(self, descriptor: int) -> None:
