@@ -124,7 +124,7 @@ def test_keys_without_effect_are_named(tmp_path):
     warnings = loaded_from(
         tmp_path,
         "batch:\n  runners: 2\nscoring:\n  max_connections_per_ip: 5\n"
-        "services:\n  abc:\n    backends: [http://h]\n    retry: {attempts: 3}\n  abd:\n    backends: [http://h]\n"
+        "services:\n  abc:\n    backends: [http://h]\n    retry: {budget_percent: 3}\n  abd:\n    backends: [http://h]\n"
         "    load_balancer: round_robin\n",
         {"SCOREGATE__TOKENS__EXCHANGE": "true"},
     ).warnings
@@ -134,7 +134,7 @@ def test_keys_without_effect_are_named(tmp_path):
         "gateway.yaml:11: services.abd.load_balancer: has no effect",
         "gateway.yaml:2: batch.runners: has no effect",
         "gateway.yaml:4: scoring.max_connections_per_ip: has no effect",
-        "gateway.yaml:8: services.abc.retry: has no effect",
+        "gateway.yaml:8: services.abc.retry.budget_percent: has no effect",
     ]
 
 
