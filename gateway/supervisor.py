@@ -21,7 +21,7 @@ from typing import Protocol
 log = logging.getLogger("gateway.supervisor")
 
 CANNOT_START = 78
-"""Exit code of a child that no restart would help: it has said why (sysexits.h: EX_CONFIG)."""
+"""Exit code of a child that cannot start as things are: it has said why (sysexits.h: EX_CONFIG)."""
 SILENCE_SECONDS = 10.0
 FIRST_BEAT_SECONDS = 30.0
 LOOK_SECONDS = 0.25
@@ -52,6 +52,7 @@ class Child:
     started: float = 0.0
     start_at: float = 0.0
     pause: float = field(default=0.1)
+    is_first: bool = True
 
 
 class Supervisor:
@@ -132,9 +133,11 @@ class Supervisor:
         self._seats.vacate(seat)
         if self._stopping is not None:
             return
-        if code == CANNOT_START:
+        # Once it has run, what it lacks (a store that is away) may come back: the others serve on meanwhile.
+        if code == CANNOT_START and child.is_first:
             self._stopping, self._exit_code = signal.SIGINT, 1
             return
+        child.is_first = False
         now = time.monotonic()
         is_quick = now - child.started < QUICK_DEATH_SECONDS
         child.pause = min(child.pause * 2, MAX_PAUSE_SECONDS) if is_quick else 0.1

@@ -32,8 +32,8 @@ def admit(tat: float, now: float, limit: Limit) -> tuple[float, float]:
     """(new TAT, 0.0) when a request at `now` is within the limit, else (TAT unchanged, seconds to wait)."""
     after = max(tat, now) + limit.cost
     wait = after - limit.tolerance - now
-    # A wait below a microsecond is rounding, not a debt: the clock counts from boot, and sums of costs round with it.
-    if wait > 1e-6:
+    # Sums of costs on a clock that counts from boot round: less than a hundredth of a request is no debt.
+    if wait * 100 > limit.cost:
         return tat, wait
     return after, 0.0
 

@@ -12,6 +12,8 @@ from gateway.core.exchange import Exchange
 from gateway.core.problem import Reply
 
 MAX_HEADERS = 128
+MAX_DISCARDED = 65_536
+"""An unread body up to this size is read to its end, so that the connection can be kept."""
 _TARGET = re.compile(rb"[\x21\x22\x24-\x7e]+")
 _AUTHORITY = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,100}")
@@ -20,7 +22,10 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Message:
-    """One request on a connection. `exchange` is there once the head is complete; `refusal` if it cannot be served."""
+    """One request on a connection. `exchange` is there once the head is complete; `refusal` if it cannot be served.
+
+    `size`: bytes of body so far; `held`: those not taken yet; `received`: with their framing, from the second read on.
+    """
 
     __slots__ = (
         "chunks",
@@ -30,6 +35,7 @@ class Message:
         "expects_continue",
         "headers",
         "held",
+        "received",
         "refusal",
         "size",
         "started",
@@ -43,6 +49,7 @@ class Message:
         self.refusal: Reply | None = None
         self.expects_continue = False
         self.started = 0.0
+        self.received = 0
         self.chunks: list[bytes] = []
         self.held = 0
         self.size = 0
@@ -64,6 +71,21 @@ class Message:
         self.held = 0
         return data
 
+    @property
+    def is_cheap_to_skip(self) -> bool:
+        """Whether what is left of the body may be read and thrown away; else its connection ends with the answer."""
+        if self.complete:
+            return True
+        length = self.exchange.length if self.exchange is not None else None
+        return not self.expects_continue and length is not None and length - self.size <= MAX_DISCARDED
+
+    def unreadable(self, refusal: Reply, *, secure: bool) -> None:
+        """Stand for a request whose head was never understood: it is answered, counted and logged like any other."""
+        self.started = time.monotonic()
+        self.exchange = Exchange(b"", b"", b"", [], secure=secure, now=self.started, wall=time.time())
+        self.exchange.request_id = secrets.token_hex(16)
+        self.refusal = refusal
+
     def head(self, method: bytes, version: str, *, keep_alive: bool, secure: bool) -> None:
         """All header fields are here: make the exchange, or find why it cannot be served."""
         self.started = time.monotonic()
@@ -79,13 +101,19 @@ class Message:
     def _frame(self, exchange: Exchange) -> Reply | None:
         fields = exchange.fields
         coding = fields.get(b"transfer-encoding")
+        if exchange.version not in ("1.1", "1.0"):
+            return _bad("http_version", "Only HTTP/1.1 and HTTP/1.0 are spoken here.", status=505)
+        if exchange.method == b"CONNECT":
+            return _bad("connect", "CONNECT is not understood: this is no forward proxy.", status=501)
         if coding is None:
             exchange.length = int(fields.get(b"content-length", b"0"))
         elif coding.lower() != b"chunked" or exchange.version != "1.1":
             return _bad("transfer_coding", "Only 'Transfer-Encoding: chunked' in HTTP/1.1 is understood.", status=501)
         else:
             exchange.length = None
-        if b"upgrade" in fields and fields[b"upgrade"].lower() != b"h2c":
+        upgrade = fields.get(b"upgrade")
+        # h2c may be ignored (RFC 9110 section 7.8), but llhttp takes a body behind it for the upgraded protocol.
+        if upgrade is not None and (upgrade.lower() != b"h2c" or exchange.length != 0):
             return _bad("upgrade", "Upgrades such as WebSocket are not passed on.", status=501)
         return None
 
@@ -97,8 +125,8 @@ class Message:
             return _bad("bad_host", "The Host field is not one host name with an optional port.")
         if not _TARGET.fullmatch(self.target):
             return _bad("bad_target", "The request target has characters that must be percent-encoded.")
-        if not self.target.startswith(b"/"):
-            return self._absolute(exchange, host)
+        if not self.target.startswith(b"/") and (refusal := self._absolute(exchange, host)):
+            return refusal
         if exchange.repeated and exchange.repeated != b"authorization":
             name = exchange.repeated.decode()
             return _bad("repeated_field", f"The field {name} may stand once in a request.")
@@ -109,10 +137,11 @@ class Message:
         authority, slash, path = rest.partition(b"/")
         if not separator or scheme.lower() not in (b"http", b"https"):
             return _bad("bad_target", "The request target is neither a path nor an http URL.")
+        # Whatever stood before the path is not to be logged: it may hold a password.
+        exchange.path = slash + path or b"/"
         # RFC 9112 section 3.2.2 lets the target win; a front door refuses what two readers could read differently.
         if authority.lower() != (host or b"").lower():
             return _bad("bad_host", "The Host field and the host of the request target differ.")
-        exchange.path = slash + path or b"/"
         return None
 
     def _expect(self, exchange: Exchange) -> Reply | None:
@@ -132,12 +161,17 @@ def client_address(peer: str, fields: dict[bytes, bytes], trusted: Sequence[Netw
     address = peer
     for text in reversed(fields.get(b"x-forwarded-for", b"").decode("latin-1").split(",")):
         try:
-            address = str(ipaddress.ip_address(text.strip()))
+            address = plain_address(str(ipaddress.ip_address(text.strip())))
         except ValueError:
             break
         if not _within(address, trusted):
             break
     return address
+
+
+def plain_address(text: str) -> str:
+    """An IPv4 client of a socket that also speaks IPv6 (::ffff:192.0.2.1), by its IPv4 address."""
+    return text.removeprefix("::ffff:") if "." in text else text
 
 
 def _within(address: str, networks: Sequence[Network]) -> bool:

@@ -1,0 +1,119 @@
+"""What Prometheus scrapes: the workers' counts summed, and what only the control process knows. Own port, plain HTTP.
+
+Which families there are stands in `core.meter`. A page of 10,000 services takes long to write: that is done in a
+thread, so that a scrape delays neither acknowledgements nor the heartbeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from gateway import __version__
+from gateway.control.catalog import Catalog
+from gateway.control.link import Link
+from gateway.control.tally import Series
+from gateway.core import meter
+from gateway.core.scoreboard import HealthBoard
+
+Labelled = tuple[tuple[str, ...], float]
+
+
+class Scrape(Collector):
+    """One scrape: values taken at one moment, turned into families."""
+
+    def __init__(self, counted: Series, gauges: Mapping[meter.Metric, list[Labelled]]) -> None:
+        self._counted = counted
+        self._gauges = gauges
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, those without a sample included: a dashboard finds its names from the first scrape on."""
+        rows: dict[str, list[tuple[tuple[str, ...], tuple[float, ...]]]] = {}
+        for (name, labels), values in self._counted.items():
+            rows.setdefault(name, []).append((labels, values))
+        for metric in meter.FROM_WORKERS:
+            yield _family(metric, rows.get(metric.name, []))
+        for metric, samples in self._gauges.items():
+            yield _family(metric, [(labels, (value,)) for labels, value in samples])
+
+
+def application(*, catalog: Catalog, link: Link, board: HealthBoard, workers: int) -> web.Application:
+    """`/metrics`, and for people copies of the workers' `/livez` and `/readyz`."""
+    processes = CollectorRegistry()
+    ProcessCollector(registry=processes)
+
+    async def scrape(request: web.Request) -> web.Response:
+        counted = await link.collect()
+        own = Scrape(counted, _own(catalog, link, board))
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(own)
+        registry.register(_Chained(processes))
+        encoder, content_type = choose_encoder(request.headers.get("Accept", ""))
+        body = await asyncio.to_thread(encoder, registry)
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def livez(_request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_request: web.Request) -> web.Response:
+        text = f"{link.ready} of {workers} workers serve the newest configuration\n"
+        return web.Response(text=text, status=200 if link.ready else 503)
+
+    app = web.Application()
+    app.router.add_get("/metrics", scrape)
+    app.router.add_get("/livez", livez)
+    app.router.add_get("/readyz", readyz)
+    return app
+
+
+class _Chained(Collector):
+    """Families of another registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterable[Metric]:
+        return self._registry.collect()
+
+
+def _own(catalog: Catalog, link: Link, board: HealthBoard) -> dict[meter.Metric, list[Labelled]]:
+    ups: list[Labelled] = []
+    doors: list[Labelled] = []
+    for name, service in catalog.services.items():
+        doors.append(((name,), float(not service.spec.key_auth and not service.spec.token_auth)))
+        for deployment in catalog.entry(name).deployments:
+            ups.extend(
+                ((name, deployment.name, backend.url), float(board.healthy(backend.row)))
+                for backend in deployment.backends
+            )
+    return {
+        meter.BACKEND_UP: ups,
+        meter.OPEN_DOOR: doors,
+        meter.WORKERS_READY: [((), float(link.ready))],
+        meter.BUILD_INFO: [((__version__,), 1.0)],
+    }
+
+
+def _family(metric: meter.Metric, rows: Iterable[tuple[tuple[str, ...], tuple[float, ...]]]) -> Metric:
+    if metric.kind == "histogram":
+        histogram = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
+        for labels, values in rows:
+            histogram.add_metric(labels, _cumulative(values[:-1]), values[-1])
+        return histogram
+    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    family = kind(metric.name, metric.help, labels=metric.labels)
+    for labels, values in rows:
+        family.add_metric(labels, values[0])
+    return family
+
+
+def _cumulative(counts: tuple[float, ...]) -> list[tuple[str, float]]:
+    bounds = [*map(str, meter.BUCKETS), "+Inf"]
+    return list(zip(bounds, itertools.accumulate(counts), strict=True))

@@ -1,0 +1,197 @@
+"""Asks every backend whether it lives: once per backend, not once per worker. What it finds goes to the scoreboard.
+
+Real answers stand for probes: a backend that served since the last look is well, and one that is at work is left
+alone, because a model server with one slot would let the probe wait. For the default path `/`, which nobody chose,
+any answer below 500 is a sign of life; a path that was configured must answer 200 to 399.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+import aiohttp
+
+from gateway.core.scoreboard import HealthBoard
+from gateway.core.snapshot import ServiceEntry
+from gateway.core.spec import BackendTlsSpec, HealthSpec
+
+State = Literal["Healthy", "Unhealthy", "Transitioning"]
+FIRST_PROBES_PER_SECOND = 200
+UNCHOSEN_PATH = HealthSpec().path
+
+log = logging.getLogger("gateway.control")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One backend and how it is probed. Equal ones are probed the same: a change of the service leaves them alone."""
+
+    service: str
+    url: str
+    row: int
+    health: HealthSpec
+    tls: BackendTlsSpec | None
+
+
+class Prober:
+    """Probes one target until cancelled.
+
+    `state` is Transitioning until the first result, unless an earlier control process left it unhealthy.
+    """
+
+    def __init__(self, target: Target, board: HealthBoard, session: aiohttp.ClientSession) -> None:
+        self.state: State = "Transitioning" if board.healthy(target.row) else "Unhealthy"
+        self.since = datetime.now(UTC)
+        self._target = target
+        self._board = board
+        self._session = session
+        self._served = board.served(target.row)
+        self._good = 0
+        self._bad = 0
+        self._tls: ssl.SSLContext | bool | None = None
+
+    async def run(self, delay: float) -> None:
+        """Look again and again, `delay` seconds from now first."""
+        await asyncio.sleep(delay)
+        while True:
+            await self.look()
+            await asyncio.sleep(self._target.health.interval_seconds * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
+
+    async def look(self) -> None:
+        """One look: at the scoreboard, and at the backend itself if that says nothing."""
+        served = self._board.served(self._target.row)
+        moved, self._served = served != self._served, served
+        if moved:
+            self._judge(None)
+        elif self._board.outstanding(self._target.row) == 0:
+            await self._probe()
+
+    async def _probe(self) -> None:
+        try:
+            self._judge(await self._ask())
+        except TimeoutError:
+            if self._board.outstanding(self._target.row) == 0:
+                self._judge(f"no answer within {self._target.health.timeout_seconds:g} s")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            self._judge(str(error) or type(error).__name__)
+
+    async def _ask(self) -> str | None:
+        """None for a good answer, else what is wrong with it."""
+        health = self._target.health
+        timeout = aiohttp.ClientTimeout(total=health.timeout_seconds)
+        if self._tls is None:
+            self._tls = await asyncio.to_thread(_client_tls, self._target)
+        name = self._target.tls.server_name if self._target.tls else None
+        async with self._session.get(
+            self._target.url + health.path, timeout=timeout, ssl=self._tls, server_hostname=name, allow_redirects=False
+        ) as answer:
+            lowest_bad = 500 if health.path == UNCHOSEN_PATH else 400
+            return None if answer.status < lowest_bad else f"GET {health.path} was answered {answer.status}"
+
+    def _judge(self, reason: str | None) -> None:
+        health = self._target.health
+        self._good, self._bad = (self._good + 1, 0) if reason is None else (0, self._bad + 1)
+        first = self.state == "Transitioning"
+        if reason is None and (first or self._good >= health.success_threshold):
+            self._turn("Healthy", "answers")
+        elif reason is not None and self._bad >= health.failure_threshold:
+            self._turn("Unhealthy", reason)
+
+    def _turn(self, state: State, why: str) -> None:
+        if state == self.state:
+            return
+        self._board.set_healthy(self._target.row, state == "Healthy")
+        level = logging.WARNING if state == "Unhealthy" else logging.INFO
+        log.log(level, "backend %s of %s is %s: %s", self._target.url, self._target.service, state, why)
+        self.state, self.since = state, datetime.now(UTC)
+
+
+class Probes:
+    """The probers of all services, started and stopped with changes of the catalogue."""
+
+    def __init__(self, board: HealthBoard, *, delay: Callable[[], float] = random.random) -> None:
+        """`delay` (0 to 1) spreads first probes."""
+        self._board = board
+        self._delay = delay
+        self._running: dict[Target, tuple[Prober, asyncio.Task[None]]] = {}
+        self._targets: dict[str, set[Target]] = {}
+        self._rows: dict[str, dict[int, datetime]] = {}
+        self._by_row: dict[int, Prober] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Stop all probers."""
+        tasks = [task for _, task in self._running.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+
+    def follow(self, entry: ServiceEntry) -> None:
+        """Probe the backends of the service as it is now; those that stay as they were are not disturbed."""
+        backends = [backend for deployment in entry.deployments for backend in deployment.backends]
+        rows = {backend.row for backend in backends}
+        health, tls = entry.spec.health, entry.spec.backend_tls
+        targets = set()
+        if health is not None:
+            targets = {Target(entry.name, backend.url, backend.row, health, tls) for backend in backends}
+        before = self._targets.get(entry.name, set())
+        for target in before - targets:
+            self._stop(target)
+        self._targets[entry.name] = targets
+        for target in targets - before:
+            self._start(target)
+        if health is None:
+            for row in rows:
+                self._board.set_healthy(row, healthy=True)
+        followed, now = self._rows.get(entry.name, {}), datetime.now(UTC)
+        self._rows[entry.name] = {row: followed.get(row, now) for row in rows}
+
+    def drop(self, name: str) -> None:
+        """Stop probing for this service."""
+        for target in self._targets.pop(name, set()):
+            self._stop(target)
+        self._rows.pop(name, None)
+
+    def state(self, service: str, row: int) -> tuple[State, datetime]:
+        """What is known of a backend, and since when. Without probes it is taken to be healthy."""
+        prober = self._by_row.get(row)
+        if prober is not None:
+            return prober.state, prober.since
+        return "Healthy", self._rows[service][row]
+
+    def _start(self, target: Target) -> None:
+        if self._session is None:
+            # A kept connection would hide a listener that is gone; waiting for a free one would count as time-out.
+            connector = aiohttp.TCPConnector(limit=0, force_close=True)
+            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        prober = Prober(target, self._board, self._session)
+        spread = min(target.health.interval_seconds, (len(self._running) + 1) / FIRST_PROBES_PER_SECOND)
+        task = asyncio.get_running_loop().create_task(prober.run(self._delay() * spread))
+        self._running[target] = prober, task
+        self._by_row[target.row] = prober
+
+    def _stop(self, target: Target) -> None:
+        prober, task = self._running.pop(target)
+        task.cancel()
+        if self._by_row.get(target.row) is prober:
+            del self._by_row[target.row]
+
+
+def _client_tls(target: Target) -> ssl.SSLContext | bool:
+    """How the backend is verified: by the system's authorities, unless the service names its own."""
+    tls = target.tls
+    if tls is None or not target.url.startswith("https:"):
+        return True
+    context = ssl.create_default_context(cafile=tls.ca)
+    if tls.client_certificate is not None:
+        context.load_cert_chain(tls.client_certificate, tls.client_key)
+    return context

@@ -1,0 +1,162 @@
+"""Bytes from a client, cut into requests by llhttp (httptools), never by hand. No sockets here.
+
+What cannot be read ends the conversation: the request that it stands in gets a refusal that closes, and nothing after
+it is looked at (RFC 9112 section 2.2: who guesses on is who gets smuggled past).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httptools
+
+from gateway.core.problem import Reply
+from gateway.proxy.message import MAX_HEADERS, Message
+
+HEAD_SLACK = 1024
+"""What a head may have beyond its target and fields: method, version, white space, empty lines before it."""
+MAX_OVERHEAD = 65_536
+OVERHEAD_PER_BYTE = 16
+"""Chunk sizes, extensions and trailers of a body: this much, and this much more for each byte of content."""
+
+
+class Framing:
+    """The requests of one connection. `arriving`: the one whose bytes come now, or came last."""
+
+    __slots__ = ("_arrived", "_head_bytes", "_max_head", "_overhead", "_parser", "_secure", "arriving", "broken")
+
+    def __init__(self, arrived: Callable[[Message], None], *, max_head: int, secure: bool) -> None:
+        """`arrived` is called with each request whose head is complete, in order; `max_head` in bytes."""
+        self._arrived = arrived
+        self._max_head = max_head
+        self._secure = secure
+        self._parser = httptools.HttpRequestParser(self)
+        self._head_bytes = 0
+        self._overhead = 0
+        self.arriving: Message | None = None
+        self.broken = False
+
+    @property
+    def in_head(self) -> bool:
+        """Whether a head has begun to arrive and is not complete."""
+        return self.arriving is not None and self.arriving.exchange is None
+
+    def feed(self, data: bytes) -> None:
+        """More bytes from the client."""
+        if self.broken:
+            return
+        arriving = self.arriving
+        in_body = arriving is not None and arriving.exchange is not None and not arriving.complete
+        if not in_body:
+            self._head_bytes += len(data)
+        try:
+            self._feed(data)
+        except httptools.HttpParserError as error:
+            self.refuse(_why(error))
+            return
+        if self.in_head:
+            if self._head_bytes > self._max_head + HEAD_SLACK:
+                self.refuse(HEAD_TOO_LARGE)
+        elif in_body and arriving is not None and not arriving.complete:
+            self._weigh(arriving, len(data))
+
+    def refuse(self, reply: Reply) -> None:
+        """Nothing more is read. The request that is arriving, or in its place one that nobody could read, gets this."""
+        self.broken = True
+        message = self.arriving
+        if message is not None and message.exchange is not None and not message.complete:
+            message.refusal = message.refusal or reply
+            return
+        self.arriving = message = Message()
+        message.unreadable(reply, secure=self._secure)
+        self._arrived(message)
+
+    def _feed(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            try:
+                self._parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                # llhttp stops at an upgrade. None is ever made: what follows is the next request.
+                # (httptools skips the body of a request that asks for one; `proxy.message` refuses those with a body.)
+                self._parser = httptools.HttpRequestParser(self)
+                rest = rest[upgrade.args[0] : 0 if self.broken else None]
+            else:
+                return
+
+    def _weigh(self, message: Message, received: int) -> None:
+        """A body that consists of its own framing would otherwise never end, and never be too large."""
+        message.received += received
+        if message.received - message.size > MAX_OVERHEAD + OVERHEAD_PER_BYTE * message.size:
+            self.refuse(_bad_request("the chunks are all extensions or trailers, and hardly any content"))
+
+    # --- httptools
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self.arriving = Message()
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the request target."""
+        assert self.arriving is not None
+        self.arriving.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One field of the head, or of the trailer, which never becomes a header."""
+        message = self.arriving
+        assert message is not None
+        if message.exchange is not None:
+            return
+        message.headers.append((name.lower(), name, value))
+        if len(message.headers) > MAX_HEADERS:
+            raise _HeadTooLargeError
+
+    def on_headers_complete(self) -> None:
+        """The head is complete."""
+        message, parser = self.arriving, self._parser
+        assert message is not None
+        size = len(message.target) + sum(len(name) + len(value) + 4 for _, name, value in message.headers)
+        if size > self._max_head:
+            raise _HeadTooLargeError
+        message.head(
+            parser.get_method(),
+            parser.get_http_version(),
+            keep_alive=parser.should_keep_alive(),
+            secure=self._secure,
+        )
+        self._head_bytes = 0
+        self.broken = message.refusal is not None
+        self._arrived(message)
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body."""
+        assert self.arriving is not None
+        self.arriving.add(data)
+
+    def on_message_complete(self) -> None:
+        """The request is here whole."""
+        assert self.arriving is not None
+        self.arriving.complete = True
+
+
+class _HeadTooLargeError(Exception):
+    pass
+
+
+HEAD_TOO_LARGE = Reply(
+    431,
+    "head_too_large",
+    f"The head of the request is larger than max_header_bytes, or has more than {MAX_HEADERS} fields.",
+    "head",
+    closes=True,
+)
+
+
+def _why(error: httptools.HttpParserError) -> Reply:
+    if isinstance(error.__context__, _HeadTooLargeError):
+        return HEAD_TOO_LARGE
+    return _bad_request(str(error))
+
+
+def _bad_request(detail: str) -> Reply:
+    return Reply(400, "bad_request", f"This is no well-formed HTTP/1.1 request: {detail}.", "head", closes=True)

@@ -1,0 +1,125 @@
+"""What Prometheus reads: sums over workers, and the control process's own gauges."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse
+
+from gateway import __version__
+from gateway.control.metrics import application
+from gateway.core.meter import BUCKETS, DURATION, IN_FLIGHT, REQUESTS
+
+
+@pytest.fixture
+async def scrape(aiohttp_client, make_rig, make_spec, board):
+    rig = await make_rig({"diabetes": make_spec(), "open": make_spec(auth_enabled=False)})
+    client = await aiohttp_client(application(catalog=rig.catalog, link=rig.link, board=board, workers=2))
+
+    async def read(accept: str = "text/plain", parser=parse):
+        answer = await client.get("/metrics", headers={"Accept": accept})
+        assert answer.status == 200
+        families = parser(await answer.text())
+        return {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+    read.rig, read.client = rig, client
+    return read
+
+
+def labels(**values: str):
+    return tuple(sorted(values.items()))
+
+
+def rows(requests: float):
+    counts = [0.0] * (len(BUCKETS) + 1)
+    counts[0], counts[-1] = requests - 1, 1
+    return [
+        (REQUESTS.name, ("diabetes", "200"), (requests,)),
+        (DURATION.name, ("diabetes", "200"), (*counts, 400.5)),
+        (IN_FLIGHT.name, ("diabetes",), (2.0,)),
+    ]
+
+
+async def test_sums_over_workers(scrape) -> None:
+    """Counters, histograms and gauges of two workers are added; buckets are cumulative."""
+    for life in ("a", "b"):
+        (await scrape.rig.ready_worker(life)).rows = rows(5)
+    samples = await scrape()
+    series = labels(service="diabetes", status="200")
+    assert samples["scoregate_requests_total", series] == 10
+    assert (
+        samples["scoregate_request_duration_seconds_bucket", labels(service="diabetes", status="200", le="0.005")] == 8
+    )
+    assert (
+        samples["scoregate_request_duration_seconds_bucket", labels(service="diabetes", status="200", le="300.0")] == 8
+    )
+    assert (
+        samples["scoregate_request_duration_seconds_bucket", labels(service="diabetes", status="200", le="+Inf")] == 10
+    )
+    assert samples["scoregate_request_duration_seconds_count", series] == 10
+    assert samples["scoregate_request_duration_seconds_sum", series] == 801
+    assert samples["scoregate_requests_in_flight", labels(service="diabetes")] == 4
+    assert samples["scoregate_workers_ready", ()] == 2
+
+
+async def test_dead_life(scrape) -> None:
+    """A worker that died leaves its counters and takes its gauges; its replacement adds to them."""
+    first = await scrape.rig.ready_worker("a")
+    first.rows = rows(5)
+    await scrape()
+    first.die()
+    scrape.rig.processes["a"].gone()
+    series = labels(service="diabetes", status="200")
+    samples = await scrape()
+    assert samples["scoregate_requests_total", series] == 5
+    assert ("scoregate_requests_in_flight", labels(service="diabetes")) not in samples
+    await first.disconnect()
+    del scrape.rig.workers["a"]
+    (await scrape.rig.ready_worker("b")).rows = rows(3)
+    assert (await scrape())["scoregate_requests_total", series] == 8
+
+
+async def test_worker_that_does_not_answer(scrape) -> None:
+    """A worker that is busy does not hold the scrape up: what it said last is shown."""
+    worker = await scrape.rig.ready_worker("a")
+    worker.rows = rows(5)
+    await scrape()
+    worker.counts.clear()
+    worker.rows = rows(9)
+    assert (await scrape())["scoregate_requests_total", labels(service="diabetes", status="200")] == 5
+
+
+async def test_own_gauges(scrape, board) -> None:
+    """Backends by their URL, open doors, build and process."""
+    samples = await scrape()
+    up = labels(service="diabetes", deployment="default", backend="http://127.0.0.1:5001")
+    assert samples["scoregate_backend_up", up] == 1
+    board.set_healthy(0, False)
+    assert (await scrape())["scoregate_backend_up", up] == 0
+    assert samples["scoregate_service_open", labels(service="diabetes")] == 0
+    assert samples["scoregate_service_open", labels(service="open")] == 1
+    assert samples["scoregate_build_info", labels(version=__version__)] == 1
+    assert samples["process_resident_memory_bytes", ()] > 0
+
+
+async def test_openmetrics(scrape) -> None:
+    """Prometheus asks for OpenMetrics and gets it, valid."""
+    (await scrape.rig.ready_worker("a")).rows = rows(5)
+    samples = await scrape("application/openmetrics-text; version=1.0.0", parse_openmetrics)
+    assert samples["scoregate_requests_total", labels(service="diabetes", status="200")] == 5
+    with pytest.raises(ValueError):
+        list(parse_openmetrics("scoregate_requests 5"))
+
+
+async def test_probes_of_people(scrape) -> None:
+    """`/livez` always, `/readyz` once a worker serves."""
+    assert (await scrape.client.get("/livez")).status == 200
+    assert (await scrape.client.get("/readyz")).status == 503
+    await scrape.rig.ready_worker("a")
+    answer = await scrape.client.get("/readyz")
+    assert answer.status == 200
+    assert "1 of 2 workers" in await answer.text()
