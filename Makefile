@@ -1,6 +1,6 @@
 # Everything a contributor runs. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients prove lint bench pins system-test system-clients
+.PHONY: help run test coverage test-clients prove lint bench pins system-test system-clients
 
 PYTHON ?= python3
 ARGS ?=
@@ -15,8 +15,11 @@ help: ## this list
 run: .venv/.run ## a real model server behind the gateway, in ./var; ARGS="--port-base 9443" moves its ports
 	@exec $(PY) -m gateway demo $(ARGS)
 
-test: lint system-test ## lint, then every test that needs no foreign language; SYSTEM=1 installs Debian packages for it
-	$(PYTEST) -m "not prove and not clients" $(ARGS)
+test: lint system-test $(if $(ARGS),,coverage) ## lint, then every test that needs no foreign language; SYSTEM=1 installs Debian packages for it
+	$(PYTEST) -m "not prove and not clients" $(or $(ARGS),--ignore=tests/core --ignore=tests/policy)
+
+coverage: .venv/.dev ## core and policy: every branch is tested
+	$(PYTEST) tests/core tests/policy -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 test-clients: .venv/.dev system-clients ## the sample clients in C#, Go, Java, Python and R against the demo
 	$(PYTEST) -m clients tests/clients $(ARGS)

@@ -12,7 +12,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from socket import socket
@@ -21,7 +21,7 @@ import uvloop
 
 from gateway import journal, sockets
 from gateway.certificate import CertificateError, make_development_certificate
-from gateway.config import Loaded, problems
+from gateway.config import Loaded, Source, problems
 from gateway.control import process as control
 from gateway.core.settings import Settings, TlsSettings
 from gateway.core.store import StoreError
@@ -46,6 +46,7 @@ class _Wiring:
     """What the processes share, made before they are forked."""
 
     loaded: Loaded
+    source: Source | None
     board: Scoreboard
     scoring: list[socket]
     admin: socket
@@ -73,9 +74,12 @@ def serve(loaded: Loaded, *, ready_file: Path | None = None) -> int:
         wiring.ready_file.unlink(missing_ok=True)
         try:
             children = _children(wiring)
-            return Supervisor(wiring.board, children, drain_seconds=settings.scoring.drain_seconds).run()
+            drain = settings.scoring.drain_seconds
+            return Supervisor(wiring.board, children, drain_seconds=drain, let_go=partial(_close, wiring.scoring)).run()
         finally:
             wiring.ready_file.unlink(missing_ok=True)
+            if wiring.source:
+                wiring.source.close()
 
 
 def _wire(loaded: Loaded, link_path: Path, ready_file: Path) -> _Wiring:
@@ -88,6 +92,7 @@ def _wire(loaded: Loaded, link_path: Path, ready_file: Path) -> _Wiring:
     scoring = sockets.listen("scoring.listen", settings.scoring.listen, workers)
     return _Wiring(
         loaded=loaded,
+        source=None if loaded.path is None else Source(loaded, os.environ),
         board=Scoreboard(workers),
         scoring=scoring,
         admin=sockets.listen("admin.listen", settings.admin.listen)[0],
@@ -111,7 +116,15 @@ def _children(wiring: _Wiring) -> dict[int, Child]:
 # --- the processes
 
 
+def _close(listening: list[socket]) -> None:
+    """A socket listens until its last copy is closed: clients of one that nobody serves would wait for nothing."""
+    for one in listening:
+        one.close()
+
+
 def _run_worker(wiring: _Wiring, number: int) -> int:
+    _close([one for one in wiring.scoring if one is not wiring.scoring[number - 1]])
+
     async def work() -> None:
         loop = asyncio.get_running_loop()
         place = Place(
@@ -123,7 +136,7 @@ def _run_worker(wiring: _Wiring, number: int) -> int:
             certificates=wiring.scoring_tls,
         )
         stop: asyncio.Future[bool] = loop.create_future()
-        _on_signals(lambda hurry: None if stop.done() else stop.set_result(hurry))
+        _on_signals(lambda hurry: None if stop.done() else stop.set_result(hurry), lambda: None)
         await Worker(place, loop).run(stop)
 
     return _run(uvloop.run, work())
@@ -131,21 +144,27 @@ def _run_worker(wiring: _Wiring, number: int) -> int:
 
 def _run_control(wiring: _Wiring) -> int:
     async def rule() -> None:
-        stop = asyncio.Event()
-        _on_signals(lambda hurry: stop.set())  # noqa: ARG005 - it has nothing to drain
-        await control.run(_control_plane(wiring), stop)
+        stop, hangup = asyncio.Event(), asyncio.Event()
+        _on_signals(lambda hurry: stop.set(), hangup.set)  # noqa: ARG005 - it has nothing to drain
+        plane = _control_plane(wiring, hangup)
+        _close(wiring.scoring)
+        await control.run(plane, stop)
 
     return _run(asyncio.run, rule())
 
 
-def _control_plane(wiring: _Wiring) -> control.ControlPlane:
-    settings = wiring.loaded.settings
+def _control_plane(wiring: _Wiring, hangup: asyncio.Event) -> control.ControlPlane:
+    # One that replaces another begins with the services of the last reload, and with the settings of the process.
+    newest = wiring.source.newest() if wiring.source else wiring.loaded
+    settings = replace(wiring.loaded.settings, services=newest.settings.services)
+    listeners = {"scoring": wiring.scoring_tls, "admin": wiring.admin_tls}
+    certificates = {name: one for name, one in listeners.items() if one is not None}
     seat = wiring.board.seat(CONTROL_SEAT)
     scheme = "https" if wiring.scoring_tls else "http"
     assert settings.store.url is not None
     return control.ControlPlane(
         settings=settings,
-        places=wiring.loaded.places,
+        places=newest.places,
         open_store=partial(open_store, settings.store.url),
         board=seat,
         link_socket=wiring.link,
@@ -161,14 +180,17 @@ def _control_plane(wiring: _Wiring) -> control.ControlPlane:
         ca_file=wiring.ca_file,
         ready_file=wiring.ready_file,
         supervisor_pid=os.getppid(),
-        heartbeat=partial(_beat, seat, wiring.admin_tls),
+        heartbeat=partial(_beat, seat, set(certificates.values())),
+        certificates=certificates,
+        source=wiring.source,
+        hangup=hangup,
     )
 
 
-def _beat(seat: Seat, certificates: Certificates | None) -> None:
+def _beat(seat: Seat, certificates: set[Certificates]) -> None:
     seat.beat()
-    if certificates:
-        certificates.poll()
+    for one in certificates:
+        one.poll()
 
 
 def _run(run: Callable[[Coroutine[None, None, None]], None], main: Coroutine[None, None, None]) -> int:
@@ -180,12 +202,12 @@ def _run(run: Callable[[Coroutine[None, None, None]], None], main: Coroutine[Non
     return 0
 
 
-def _on_signals(stop: Callable[[bool], None]) -> None:
-    """SIGTERM asks to drain; SIGINT, a person at a terminal, asks to hurry. SIGHUP is the control process's."""
+def _on_signals(stop: Callable[[bool], None], hangup: Callable[[], None]) -> None:
+    """SIGTERM asks to drain; SIGINT, a person at a terminal, asks to hurry. SIGHUP, which all get, asks to reload."""
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop, False)
     loop.add_signal_handler(signal.SIGINT, stop, True)
-    loop.add_signal_handler(signal.SIGHUP, lambda: None)
+    loop.add_signal_handler(signal.SIGHUP, hangup)
 
 
 # --- what is made ready before the fork

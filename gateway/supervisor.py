@@ -30,6 +30,7 @@ MAX_PAUSE_SECONDS = 5.0
 STOP_MARGIN_SECONDS = 5.0
 _PR_SET_PDEATHSIG = 1
 _STOP = (signal.SIGTERM, signal.SIGINT)
+_HANDLED = (*_STOP, signal.SIGHUP, signal.SIGCHLD)
 
 
 class Seats(Protocol):
@@ -58,7 +59,16 @@ class Child:
 class Supervisor:
     """Keeps one process on every seat until told to stop."""
 
-    def __init__(self, seats: Seats, children: Mapping[int, Child], *, drain_seconds: float) -> None:
+    def __init__(
+        self,
+        seats: Seats,
+        children: Mapping[int, Child],
+        *,
+        drain_seconds: float,
+        let_go: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`let_go`: closes what was kept for successors, once there will be none."""
+        self._let_go = let_go
         self._seats = seats
         self._children = children
         self._drain_seconds = drain_seconds
@@ -69,7 +79,7 @@ class Supervisor:
     def run(self) -> int:
         """Until SIGTERM, SIGINT, or a child that cannot start. Returns the exit code."""
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
-        for number in (*_STOP, signal.SIGHUP, signal.SIGCHLD):
+        for number in _HANDLED:
             signal.signal(number, self._on_signal)
         while self._stopping is None:
             self._start_missing()
@@ -96,21 +106,34 @@ class Supervisor:
         now = time.monotonic()
         for child in self._children.values():
             if not child.pid and now >= child.start_at:
-                child.pid = self._fork(child)
+                try:
+                    child.pid = self._fork(child)
+                except OSError as error:
+                    child.start_at = now + MAX_PAUSE_SECONDS
+                    log.error("%s cannot be started: %s", child.name, error)  # noqa: TRY400 - no fault of ours to trace
                 child.started = now
 
     def _fork(self, child: Child) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         supervisor = os.getpid()
-        pid = os.fork()
+        # A signal that came to the child before it has its own handlers would be lost in a copy of ours.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+        try:
+            pid = os.fork()
+        finally:
+            if os.getpid() == supervisor:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
         if pid:
             return pid
         code = 1
         try:
             signal.set_wakeup_fd(-1)
-            for number in (*_STOP, signal.SIGHUP, signal.SIGCHLD):
+            for number in _HANDLED:
                 signal.signal(number, signal.SIG_DFL)
+            # A reload that is asked for before the child can hear of it is no reason to end it.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
             end_with_parent(supervisor)
             code = child.run()
         except BaseException:
@@ -156,6 +179,7 @@ class Supervisor:
     def _stop_all(self) -> None:
         """Workers first: the control process answers for them until they are gone."""
         assert self._stopping is not None
+        self._let_go()
         deadline = time.monotonic() + self._drain_seconds + STOP_MARGIN_SECONDS
         workers = [child for seat, child in self._children.items() if seat]
         for group in (workers, list(self._children.values())):

@@ -77,6 +77,8 @@ def _backends(answers: Mapping[str, Mapping[str, Any]]) -> str:
             split = {"deployment": deployment, "traffic": live.get("traffic")}
             for backend in live["backends"] or [{}]:
                 seen = {"backend_state": backend.get("state"), **backend, "state": known["state"]}
+                if backend.get("address"):
+                    seen["url"] = f"{backend['url']} ({backend['address']})"
                 lines.append(known | split | seen)
         if not answer.get("deployments"):
             lines.append(known)

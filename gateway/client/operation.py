@@ -147,11 +147,15 @@ def status_text(name: str, status: Mapping[str, Any]) -> str:
     for deployment, live in (status.get("deployments") or {}).items():
         lines.append(f"deployment {deployment}: {live.get('traffic')} % of the traffic")
         lines += [
-            f"backend {backend.get('url')}: {backend.get('state')} since {backend.get('since')}, "
-            f"{backend.get('outstanding')} outstanding"
+            f"backend {backend.get('url')}{_at(backend.get('address'))}: {backend.get('state')} "
+            f"since {backend.get('since')}, {backend.get('outstanding')} outstanding"
             for backend in live.get("backends") or ()
         ]
     return "\n".join(lines) + "\n"
+
+
+def _at(address: str | None) -> str:
+    return f" at {address}" if address else ""
 
 
 def _page_after(url: str, before: str) -> str:

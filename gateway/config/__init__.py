@@ -8,6 +8,7 @@ from gateway.config.error import ConfigError, ConfigErrors, Place
 from gateway.config.read import Loaded, load, serve_backend
 from gateway.config.schema import schema
 from gateway.config.show import show
+from gateway.config.source import Source
 
 __all__ = [
     "ConfigError",
@@ -15,6 +16,7 @@ __all__ = [
     "Findings",
     "Loaded",
     "Place",
+    "Source",
     "check",
     "load",
     "problems",

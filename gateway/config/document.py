@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from gateway.config.error import ConfigError, ConfigErrors, KeyPath, Place, dotted
+from gateway.config.stamp import Stamp
 from gateway.config.syntax import MAX_DEPTH, SCALARS, TAG, compose, is_utf8
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -27,7 +28,7 @@ class Document:
 
     `variables`: keys that were set by the environment or the command line, with the place and name to blame.
     `secret`: keys whose value came from `env:` or `file:` and may not be shown. `errors`: what the form of the text got
-    wrong without making the rest unreadable.
+    wrong without making the rest unreadable. `files`: each file that was read for it, as it was just before.
     """
 
     file: str
@@ -36,6 +37,7 @@ class Document:
     variables: dict[KeyPath, tuple[Place, str]] = field(default_factory=dict)
     secret: set[KeyPath] = field(default_factory=set)
     errors: list[ConfigError] = field(default_factory=list)
+    files: dict[Path, Stamp] = field(default_factory=dict)
 
     def place(self, path: KeyPath) -> Place:
         """Where the key stands, or the nearest block around it that stands anywhere."""

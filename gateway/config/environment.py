@@ -17,6 +17,7 @@ import pydantic
 from gateway.config.document import Document
 from gateway.config.error import ConfigError, KeyPath, Place, dotted
 from gateway.config.shape import known_keys, nearest, scalars
+from gateway.config.stamp import Stamp, stamp
 from gateway.config.syntax import is_utf8, parse_scalar
 
 PREFIX = "SCOREGATE__"
@@ -50,7 +51,10 @@ def resolve_references(document: Document, environ: Mapping[str, str], folder: P
     """Replace `env:NAME` and `file:PATH` (relative to `folder`) by their values; errors name variable or file."""
     errors: list[ConfigError] = []
     for block, path, match in _references(document.data, ()):
-        found, reason = _from_variable(match[2], environ) if match[1] == "env" else _from_file(match[2], folder)
+        if match[1] == "env":
+            found, reason = _from_variable(match[2], environ)
+        else:
+            found, reason = _from_file(match[2], folder, document.files)
         block[path[-1]] = found
         document.secret.add(path)
         if reason:
@@ -123,8 +127,9 @@ def _from_variable(name: str, environ: Mapping[str, str]) -> tuple[str, str | No
     return value, None if value else f"the environment variable {name} is empty"
 
 
-def _from_file(name: str, folder: Path) -> tuple[str, str | None]:
+def _from_file(name: str, folder: Path, files: dict[Path, Stamp]) -> tuple[str, str | None]:
     path = Path(os.path.abspath(folder / name))  # noqa: PTH100 - resolve() would replace a Secret's stable link
+    files[path] = stamp(path)
     try:
         with path.open("rb") as file:
             content = file.read(MAX_SECRET_BYTES + 1)

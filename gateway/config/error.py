@@ -6,8 +6,11 @@ Rule: an error names file, line and key, says what was expected and what to do, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.config.stamp import Stamp
 
 KeyPath = tuple[str | int, ...]
 """A key from the top of the file: `("services", "diabetes", "rate_limits", 0, "requests")`."""
@@ -41,8 +44,13 @@ class ConfigError:
         return ": ".join(part for part in (place, self.key, self.reason) if part)
 
 
-class ConfigErrors(Exception):  # noqa: N818 - it is the sum of many ConfigError
-    """All mistakes found in one reading, sorted by line; `str()` gives one line each."""
+class ConfigErrors(ValueError):  # noqa: N818 - it is the sum of many ConfigError
+    """All mistakes found in one reading, sorted by line; `str()` gives one line each.
+
+    `files`: what was read until then, as `Loaded.files`.
+    """
+
+    files: Mapping[Path, Stamp] = {}
 
     def __init__(self, errors: Iterable[ConfigError]) -> None:
         """Keep the errors: those of the file by line, then those of the environment."""

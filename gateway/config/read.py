@@ -20,6 +20,7 @@ from gateway.config.environment import apply_overrides, resolve_references
 from gateway.config.error import ConfigError, ConfigErrors, Place
 from gateway.config.later import without_effect
 from gateway.config.reason import explain
+from gateway.config.stamp import Stamp, stamp
 from gateway.core.settings import Settings
 
 COMMAND_LINE = "command line"
@@ -34,20 +35,29 @@ class Loaded:
 
     `settings`: absolute paths, defaults filled in; holds secrets, so it is left out of `repr`. `places`: service name →
     where the file declares it. `path`: the file, None without one. `warnings`: sentences for the person who starts it.
+    `files`: each file that was read, as it was just before.
     """
 
     settings: Settings = field(repr=False)
     places: dict[str, Place]
     path: Path | None
     warnings: tuple[str, ...]
+    files: dict[Path, Stamp] = field(default_factory=dict)
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     """Read a file under the overrides of `environ`; path None: defaults and `environ` alone. Raises ConfigErrors."""
     if path is None:
         return _load(Document(COMMAND_LINE, {"data_dir": "var"}), environ, Path.cwd(), None)
-    folder = Path(os.path.abspath(path)).parent  # noqa: PTH100 - a ConfigMap's link stays a link
-    return _load(read_document(path), environ, folder, path)
+    file = Path(os.path.abspath(path))  # noqa: PTH100 - a ConfigMap's link stays a link
+    files = {file: stamp(file)}
+    try:
+        document = read_document(path)
+        document.files = files
+        return _load(document, environ, file.parent, path)
+    except ConfigErrors as errors:
+        errors.files = files
+        raise
 
 
 def serve_backend(url: str, name: str | None, environ: Mapping[str, str]) -> Loaded:
@@ -80,6 +90,7 @@ def _load(document: Document, environ: Mapping[str, str], folder: Path, path: Pa
         places={name: document.place(("services", name)) for name in settings.services},
         path=path,
         warnings=tuple(_warnings(document, settings)),
+        files=document.files,
     )
 
 

@@ -1,24 +1,26 @@
 """The services of this replica, and the one road of every change.
 
-Pure transition → saved → published → acknowledged by every worker → answered. Changes go one at a time. What readers
-see changes when the workers have it, so that nobody is shown a key that a worker does not accept yet.
+Pure transition → saved → published → acknowledged by every worker → answered. Changes go one at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TypeVar
 
+from gateway.control.difference import Difference, Specs, difference, host_clashes
+from gateway.control.inventory import Inventory
 from gateway.control.keyring import Keyring
 from gateway.control.link import Acknowledged
 from gateway.control.refusal import Fault, Refused
-from gateway.control.rows import Assignment, Rows
-from gateway.control.service import Service, created, regenerated, require_keys, updated
+from gateway.control.served import Prepared, Served
+from gateway.control.service import Place, Service, created, regenerated, require_keys, updated
 from gateway.core.record import SLOTS, KeyRecord, Slot
 from gateway.core.snapshot import ServiceEntry, Trust
 from gateway.core.spec import ServiceSpec
@@ -28,25 +30,10 @@ SLICE_SECONDS = 0.002
 
 Change = Callable[[Service | None], ServiceSpec]
 """Makes the spec that is asked for from the service as it is now. Raises Refused, for a failed precondition too."""
+Settle = Callable[[Iterable[ServiceSpec]], Awaitable[None]]
+T = TypeVar("T")
 
-
-class Publisher(Protocol):
-    """Takes changes to all workers: `link.Link`."""
-
-    async def publish(
-        self, *, services: tuple[ServiceEntry, ...] = (), removed: tuple[str, ...] = (), trust: Trust | None = None
-    ) -> Acknowledged:
-        """Return once no worker serves what was before."""
-
-
-class Watch(Protocol):
-    """Keeps an eye on backends: `probes.Probes`."""
-
-    def follow(self, entry: ServiceEntry) -> None:
-        """Probe these backends of the service, and no others."""
-
-    def drop(self, name: str) -> None:
-        """The service is gone."""
+log = logging.getLogger("gateway.control")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,52 +54,55 @@ class Catalog:
         store: Store,
         thread: Executor,
         keyring: Keyring,
-        rows: Rows,
-        publisher: Publisher,
-        watch: Watch,
+        served: Served,
+        settle: Settle,
         settled: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`thread`: one thread, all store calls run there. `settled`: whether changes may be made yet."""
+        """`thread`: one thread, all store calls run there. `settle` waits for the first addresses of host names.
+
+        `settled`: whether changes may be made yet.
+        """
         self._store = store
         self._thread = thread
         self._keyring = keyring
-        self._rows = rows
-        self._publisher = publisher
-        self._watch = watch
+        self._served = served
+        self._settle = settle
         self._settled = settled
         self._lock = asyncio.Lock()
-        self._services: dict[str, Service] = {}
-        self._entries: dict[str, ServiceEntry] = {}
         self._absent: set[str] = set()
 
     @property
     def services(self) -> Mapping[str, Service]:
         """All services by name."""
-        return self._services
+        return self._served.services
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether changes may be made yet."""
+        return self._settled()
 
     async def open(self, services: Mapping[str, Service], absent: set[str], trust: Trust) -> None:
         """Take over what there is at the start and publish it, giving the loop its turn. `absent`: see `inventory`."""
+        await self._settle([service.spec for service in services.values()])
         until = time.perf_counter() + SLICE_SECONDS
         for name in sorted(services):
-            service = services[name]
-            assignment = self._rows.assign(name, service.spec)
-            self._show(service, self._entry(service, assignment), assignment)
+            self._served.show(self._served.prepare(services[name]))
             if time.perf_counter() > until:
                 await asyncio.sleep(0)
                 until = time.perf_counter() + SLICE_SECONDS
         self._absent = set(absent)
-        await self._publisher.publish(services=tuple(self._entries.values()), trust=trust)
+        await self._served.publish_all(trust)
 
     def get(self, name: str) -> Service:
         """The service. Raises Refused (404)."""
-        service = self._services.get(name)
+        service = self.services.get(name)
         if service is None:
             raise Refused(404, f"There is no service named {name}.")
         return service
 
     def entry(self, name: str) -> ServiceEntry:
         """The service as workers have it."""
-        return self._entries[self.get(name).name]
+        return self._served.entries[self.get(name).name]
 
     def keys(self, name: str) -> dict[Slot, tuple[str, KeyRecord]]:
         """Value and record of both keys. Raises Refused (404; 409 when no key opens the service)."""
@@ -120,16 +110,19 @@ class Catalog:
         require_keys(service)
         return {slot: (self._keyring.value(service.keys[slot]), service.keys[slot]) for slot in SLOTS}
 
+    # --- changes of an operator
+
     async def put(self, name: str, change: Change) -> tuple[Service, bool]:
         """Make or change a service. Returns it, and whether it is new. Raises Refused."""
         async with self._lock:
-            before = self._services.get(name)
+            before = self.services.get(name)
             spec = change(before)
             now = datetime.now(UTC)
             if before is None:
                 after = created(self._keyring, name, spec, now)
             else:
                 after = updated(self._keyring, before, spec, now)
+            self._require_free_hosts(after)
             acknowledged = await self._commit(after, self._save(before, after))
             if name in acknowledged.kept_old:
                 await self._take_back(before, after, acknowledged.kept_old[name])
@@ -141,11 +134,10 @@ class Catalog:
             service = self.get(name)
             check(service)
             if service.record.origin == "file":
-                detail = f"{name} is declared in {service.declared_at}: remove it there and restart."
-                raise Refused(409, detail)
+                raise Refused(409, f"{name} is declared in {service.declared_at}: remove it there.")
             self._require_settled()
             await self._in_thread(lambda: self._store.delete_service(name))
-            await self._withdraw(name)
+            await self._served.publish((), (name,))
 
     async def regenerate(self, name: str, slot: Slot, value: str | None = None) -> Regenerated:
         """Give a slot a new key; on return no worker accepts the old one. Raises Refused."""
@@ -153,6 +145,65 @@ class Catalog:
             after, record = regenerated(self._keyring, self.get(name), slot, value, datetime.now(UTC))
             acknowledged = await self._commit(after, lambda: self._store.replace_key(record))
             return Regenerated(self._keyring.value(record), record, acknowledged)
+
+    # --- changes from outside: the file, and what host names lead to
+
+    async def redeclare(self, before: Specs, after: Specs, places: Mapping[str, Place]) -> Difference:
+        """Serve what the file declares now (`after`) where it declared `before`. A service that leaves keeps its keys.
+
+        Returns what was done. Raises Refused when the store does not answer: repeat it then, nothing was published.
+        """
+        async with self._lock:
+            self._require_settled()
+            others = {name: one.spec for name, one in self.services.items() if one.record.origin == "api"}
+            found = difference(before, after, others)
+            found, changes = await self._declared(found, after, places)
+            if changes or found.removed:
+                found = found.without(await self._served.publish_many(changes, found.removed))
+            self._absent = (self._absent | {*found.removed, *found.kept}) - self.services.keys()
+            self._served.move(places)
+            return found
+
+    async def readdress(self) -> bool:
+        """Serve the addresses that host names lead to now. Returns False when that should be tried again."""
+        async with self._lock:
+            changes, failures = self._prepared(self._served.outdated())
+            if changes:
+                failures |= await self._served.publish_many(changes)
+        for name, why in failures.items():
+            log.error("the new addresses of the backends of %s cannot be served: %s", name, why)
+        return not failures
+
+    async def _declared(
+        self, found: Difference, after: Specs, places: Mapping[str, Place]
+    ) -> tuple[Difference, list[Prepared]]:
+        """Save what the store keeps of the wanted services, and prepare them; those that cannot be are kept."""
+        declared = {name: after[name] for name in found.wanted}
+        now = datetime.now(UTC)
+        inventory = Inventory(declared=declared, places=places, store=self._store, keyring=self._keyring, now=now)
+        services, failures = await self._in_thread(inventory.declare) if declared else ({}, {})
+        await self._settle(declared.values())
+        changes, full = self._prepared(services.values())
+        failures |= full
+        if failures:
+            wanted = {one.service.name: one.service.spec for one in changes}
+            failures |= host_clashes(wanted, {n: s for n, s in self._served.specs.items() if n not in found.removed})
+        for one in changes:
+            if one.service.name in failures:
+                self._served.discard(one)
+        return found.without(failures), [one for one in changes if one.service.name not in failures]
+
+    def _prepared(self, services: Iterable[Service]) -> tuple[list[Prepared], dict[str, str]]:
+        changes: list[Prepared] = []
+        failures: dict[str, str] = {}
+        for service in services:
+            try:
+                changes.append(self._served.prepare(service))
+            except Refused as refused:
+                failures[service.name] = refused.detail
+        return changes, failures
+
+    # --- how a change of an operator is made
 
     def _save(self, before: Service | None, after: Service) -> Callable[[], None]:
         new = [] if before and before.keys else list(after.keys.values())
@@ -169,24 +220,21 @@ class Catalog:
     async def _commit(self, after: Service, save: Callable[[], None]) -> Acknowledged:
         """Save, publish, wait, show. From the moment it is saved it is also shown, whatever happens to the wait."""
         self._require_settled()
-        assignment = self._rows.assign(after.name, after.spec)
+        await self._settle((after.spec,))
+        prepared = self._served.prepare(after)
         try:
-            entry = self._entry(after, assignment)
             await self._in_thread(save)
         except BaseException:
-            self._rows.discard(assignment)
+            self._served.discard(prepared)
             raise
         self._absent.discard(after.name)
-        try:
-            return await self._publisher.publish(services=(entry,))
-        finally:
-            self._show(after, entry, assignment)
+        return await self._served.publish((prepared,))
 
     async def _take_back(self, before: Service | None, after: Service, reason: str) -> None:
         """Undo a change that the workers could not serve, and say why."""
         if before is None:
             await self._in_thread(lambda: self._store.delete_service(after.name))
-            await self._withdraw(after.name)
+            await self._served.publish((), (after.name,))
         else:
             record = replace(before.record, version=after.record.version + 1)
             undone = replace(before, record=record, keys=after.keys)
@@ -194,38 +242,20 @@ class Catalog:
         detail = f"The workers could not serve this: {reason.rstrip('.')}. Nothing was changed."
         raise Refused(400, detail, (Fault("", reason),))
 
-    async def _withdraw(self, name: str) -> None:
-        try:
-            await self._publisher.publish(removed=(name,))
-        finally:
-            del self._services[name], self._entries[name]
-            self._watch.drop(name)
-            self._rows.drop(name)
-
-    def _show(self, service: Service, entry: ServiceEntry, assignment: Assignment) -> None:
-        self._services[service.name] = service
-        self._entries[service.name] = entry
-        self._rows.keep(service.name, assignment, service.spec)
-        self._watch.follow(entry)
-
-    def _entry(self, service: Service, assignment: Assignment) -> ServiceEntry:
-        keys = service.keys if service.spec.key_auth else {}
-        return ServiceEntry(
-            name=service.name,
-            spec=service.spec,
-            keys=tuple(self._keyring.entry(keys[slot]) for slot in SLOTS if slot in keys),
-            deployments=assignment.deployments,
-            born=float(service.born),
-        )
+    def _require_free_hosts(self, after: Service) -> None:
+        if after.spec.hosts:
+            clash = host_clashes({after.name: after.spec}, self._served.specs).get(after.name)
+            if clash:
+                raise Refused(409, f"{after.name} cannot be served: {clash}.", (Fault("hosts", clash),))
 
     def _require_settled(self) -> None:
         if not self._settled():
             detail = "The gateway has just started and not all workers are connected yet: try again in a few seconds."
             raise Refused(503, detail, Retry_After="2")
 
-    async def _in_thread(self, call: Callable[[], object]) -> None:
+    async def _in_thread(self, call: Callable[[], T]) -> T:
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, call)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
         except Conflict:
             raise Refused(409, "Somebody else changed it at the same moment: read it again and repeat.") from None
         except StoreError as error:

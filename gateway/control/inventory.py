@@ -1,4 +1,4 @@
-"""Which services there are when the control process starts: those of the file, and those of the store. Blocks.
+"""Which services there are: those of the file, and those of the store; at a start, and when the file changed. Blocks.
 
 A service of the file keeps its spec there; the store keeps its keys, and when it was made. One that left the file keeps
 its record, so that a line commented out for an hour costs nobody a key.
@@ -6,11 +6,14 @@ its record, so that a line commented out for an hour costs nobody a key.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 
+from gateway.control.difference import host_clashes
 from gateway.control.keyring import Keyring, settable
 from gateway.control.refusal import Refused, StartError
 from gateway.control.service import Place, Service, first_keys, shown, without_secrets
@@ -20,6 +23,8 @@ from gateway.core.store import Conflict, Store
 
 ATTEMPTS = 3
 """Replicas that start together on one store write the same first records: who loses reads again."""
+
+T = TypeVar("T")
 
 log = logging.getLogger("gateway.control")
 
@@ -36,20 +41,34 @@ class Inventory:
 
     def take(self) -> tuple[dict[str, Service], set[str]]:
         """All services by name, and the names of records that wait for their line in the file. Raises StartError."""
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return self._take()
-            except Conflict:
-                if attempt == ATTEMPTS:
-                    raise
-        raise AssertionError
+        return _again(self._take)
 
-    def _take(self) -> tuple[dict[str, Service], set[str]]:
-        records = {record.name: record for record in self.store.services()}
-        self._refuse_twins(records)
+    def declare(self) -> tuple[dict[str, Service], dict[str, str]]:
+        """The declared services alone, in a gateway that runs; and of those that cannot be served the reason."""
+        return _again(self._declare)
+
+    def _declare(self) -> tuple[dict[str, Service], dict[str, str]]:
+        records, keys = self._stored()
+        services, failures = {}, {}
+        for name, spec in self.declared.items():
+            if name in records and records[name].origin == "api":
+                failures[name] = "another replica's admin API made a service of this name"
+                continue
+            try:
+                services[name] = self._declared(name, spec, records.get(name), keys.get(name, {}))
+            except Refused as refused:
+                failures[name] = self._located(name, refused)
+        return services, failures
+
+    def _stored(self) -> tuple[dict[str, ServiceRecord], dict[str, dict[Slot, KeyRecord]]]:
         keys: dict[str, dict[Slot, KeyRecord]] = {}
         for key in self.store.keys():  # noqa: SIM118 - a store is no dict
             keys.setdefault(key.service, {})[key.slot] = key
+        return {record.name: record for record in self.store.services()}, keys
+
+    def _take(self) -> tuple[dict[str, Service], set[str]]:
+        records, keys = self._stored()
+        self._refuse_twins(records)
         services = {}
         for name, spec in self.declared.items():
             try:
@@ -59,10 +78,17 @@ class Inventory:
         for name, record in records.items():
             if record.origin == "api" and record.spec is not None:
                 services[name] = Service(record=record, spec=record.spec, keys=keys.get(name, {}))
+        self._refuse_shared_hosts(services)
         absent = {name for name, record in records.items() if record.origin == "file"} - self.declared.keys()
         if absent:
             log.info("not declared any more, their keys are kept: %s", ", ".join(sorted(absent)))
         return services, absent
+
+    def _refuse_shared_hosts(self, services: Mapping[str, Service]) -> None:
+        others = {name: service.spec for name, service in services.items() if name not in self.declared}
+        for name, why in host_clashes(self.declared, others).items():
+            how = "take it out there, or start without it and change the other first"
+            raise StartError(f"{shown(self.places.get(name))}: services.{name}.hosts: {why}: {how}")
 
     def _declared(
         self, name: str, spec: ServiceSpec, record: ServiceRecord | None, keys: dict[Slot, KeyRecord]
@@ -106,3 +132,11 @@ class Inventory:
         if not refused.faults:
             return f"{where}: services.{name}: {refused.detail}"
         return f"{where}: services.{name}.{refused.faults[0].path} {refused.faults[0].reason}"
+
+
+def _again(attempt: Callable[[], T]) -> T:
+    """The result of an attempt that may lose against another replica. Raises Conflict when it always does."""
+    for _ in range(1, ATTEMPTS):
+        with contextlib.suppress(Conflict):
+            return attempt()
+    return attempt()

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -19,6 +21,7 @@ from prometheus_client.registry import Collector
 from gateway import __version__
 from gateway.control.catalog import Catalog
 from gateway.control.link import Link
+from gateway.control.reload import Status
 from gateway.control.tally import Series
 from gateway.core import meter
 from gateway.core.scoreboard import HealthBoard
@@ -44,16 +47,71 @@ class Scrape(Collector):
             yield _family(metric, [(labels, (value,)) for labels, value in samples])
 
 
-def application(*, catalog: Catalog, link: Link, board: HealthBoard, workers: int) -> web.Application:
+class Certificates(Protocol):
+    """What a listener serves: `proxy.certificates`. `expires`: Unix seconds; `failed`: a change could not be served."""
+
+    @property
+    def expires(self) -> float:
+        """When the first of them expires."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the files say something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What only the control process knows. `certificates`: listener → what it serves."""
+
+    catalog: Catalog
+    link: Link
+    board: HealthBoard
+    status: Status
+    certificates: Mapping[str, Certificates]
+
+    def gauges(self) -> dict[meter.Metric, list[Labelled]]:
+        """All of it, now."""
+        return {
+            **self._services(),
+            meter.WORKERS_READY: [((), float(self.link.ready))],
+            meter.BUILD_INFO: [((__version__,), 1.0)],
+            **self._configuration(),
+            meter.CERTIFICATE_EXPIRY: [((name,), one.expires) for name, one in self.certificates.items()],
+            meter.CERTIFICATE_RELOAD_FAILED: [((name,), float(one.failed)) for name, one in self.certificates.items()],
+        }
+
+    def _services(self) -> dict[meter.Metric, list[Labelled]]:
+        ups: list[Labelled] = []
+        doors: list[Labelled] = []
+        for name, service in self.catalog.services.items():
+            doors.append(((name,), float(not service.spec.key_auth and not service.spec.token_auth)))
+            for deployment in self.catalog.entry(name).deployments:
+                ups.extend(
+                    ((name, deployment.name, one.url, one.address), float(self.board.healthy(one.row)))
+                    for one in deployment.backends
+                )
+        return {meter.BACKEND_UP: ups, meter.OPEN_DOOR: doors}
+
+    def _configuration(self) -> dict[meter.Metric, list[Labelled]]:
+        status = self.status
+        return {
+            meter.CONFIG_RELOADS: [((result,), float(count)) for result, count in status.reloads.items()],
+            meter.CONFIG_LAST_RELOAD_SUCCESSFUL: [((), float(status.is_successful))],
+            meter.CONFIG_LAST_RELOAD_SUCCESS: [((), status.succeeded_at)],
+            meter.CONFIG_SERVICE_KEPT: [((name,), 1.0) for name in status.kept],
+            meter.CONFIG_INFO: [((status.hash,), 1.0)],
+        }
+
+
+def application(*, own: Own, link: Link, workers: int) -> web.Application:
     """`/metrics`, and for people copies of the workers' `/livez` and `/readyz`."""
     processes = CollectorRegistry()
     ProcessCollector(registry=processes)
 
     async def scrape(request: web.Request) -> web.Response:
         counted = await link.collect()
-        own = Scrape(counted, _own(catalog, link, board))
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(own)
+        registry.register(Scrape(counted, own.gauges()))
         registry.register(_Chained(processes))
         encoder, content_type = choose_encoder(request.headers.get("Accept", ""))
         body = await asyncio.to_thread(encoder, registry)
@@ -81,24 +139,6 @@ class _Chained(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self._registry.collect()
-
-
-def _own(catalog: Catalog, link: Link, board: HealthBoard) -> dict[meter.Metric, list[Labelled]]:
-    ups: list[Labelled] = []
-    doors: list[Labelled] = []
-    for name, service in catalog.services.items():
-        doors.append(((name,), float(not service.spec.key_auth and not service.spec.token_auth)))
-        for deployment in catalog.entry(name).deployments:
-            ups.extend(
-                ((name, deployment.name, backend.url), float(board.healthy(backend.row)))
-                for backend in deployment.backends
-            )
-    return {
-        meter.BACKEND_UP: ups,
-        meter.OPEN_DOOR: doors,
-        meter.WORKERS_READY: [((), float(link.ready))],
-        meter.BUILD_INFO: [((__version__,), 1.0)],
-    }
 
 
 def _family(metric: meter.Metric, rows: Iterable[tuple[tuple[str, ...], tuple[float, ...]]]) -> Metric:

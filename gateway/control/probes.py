@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -35,9 +36,15 @@ class Target:
 
     service: str
     url: str
+    address: str
     row: int
     health: HealthSpec
     tls: BackendTlsSpec | None
+
+    @property
+    def shown(self) -> str:
+        """The backend as a person knows it."""
+        return f"{self.url} ({self.address})" if self.address else self.url
 
 
 class Prober:
@@ -88,9 +95,14 @@ class Prober:
         timeout = aiohttp.ClientTimeout(total=health.timeout_seconds)
         if self._tls is None:
             self._tls = await asyncio.to_thread(_client_tls, self._target)
-        name = self._target.tls.server_name if self._target.tls else None
+        url, host, name = _route(self._target)
         async with self._session.get(
-            self._target.url + health.path, timeout=timeout, ssl=self._tls, server_hostname=name, allow_redirects=False
+            url + health.path,
+            headers={"Host": host},
+            timeout=timeout,
+            ssl=self._tls,
+            server_hostname=name,
+            allow_redirects=False,
         ) as answer:
             lowest_bad = 500 if health.path == UNCHOSEN_PATH else 400
             return None if answer.status < lowest_bad else f"GET {health.path} was answered {answer.status}"
@@ -109,7 +121,7 @@ class Prober:
             return
         self._board.set_healthy(self._target.row, state == "Healthy")
         level = logging.WARNING if state == "Unhealthy" else logging.INFO
-        log.log(level, "backend %s of %s is %s: %s", self._target.url, self._target.service, state, why)
+        log.log(level, "backend %s of %s is %s: %s", self._target.shown, self._target.service, state, why)
         self.state, self.since = state, datetime.now(UTC)
 
 
@@ -142,7 +154,7 @@ class Probes:
         health, tls = entry.spec.health, entry.spec.backend_tls
         targets = set()
         if health is not None:
-            targets = {Target(entry.name, backend.url, backend.row, health, tls) for backend in backends}
+            targets = {Target(entry.name, one.url, one.address, one.row, health, tls) for one in backends}
         before = self._targets.get(entry.name, set())
         for target in before - targets:
             self._stop(target)
@@ -184,6 +196,21 @@ class Probes:
         task.cancel()
         if self._by_row.get(target.row) is prober:
             del self._by_row[target.row]
+
+
+def _route(target: Target) -> tuple[str, str, str | None]:
+    """Where to connect (a URL without path), what to say in `Host`, which name TLS verifies (None: that of the URL).
+
+    Like the workers: an address changes where a request goes, and nothing of what the container sees.
+    """
+    parts = urlsplit(target.url)
+    name = target.tls.server_name if target.tls else None
+    if not target.address:
+        return target.url, parts.netloc, name
+    address = f"[{target.address}]" if ":" in target.address else target.address
+    port = "" if parts.port is None else f":{parts.port}"
+    is_https = parts.scheme == "https"
+    return f"{parts.scheme}://{address}{port}", parts.netloc, name or (parts.hostname if is_https else None)
 
 
 def _client_tls(target: Target) -> ssl.SSLContext | bool:

@@ -10,12 +10,13 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -32,7 +33,10 @@ from gateway.control.link import Link
 from gateway.control.portal.pages import Portal
 from gateway.control.probes import Probes
 from gateway.control.refusal import StartError
+from gateway.control.reload import Reloader, Source, Status
+from gateway.control.resolver import Resolver
 from gateway.control.rows import Rows
+from gateway.control.served import Served
 from gateway.control.service import Place, Service
 from gateway.control.tally import Tally
 from gateway.control.tokens import Issuer
@@ -63,7 +67,8 @@ class ControlPlane:
     `places`: where the services of the file are declared. `open_store` is called in the store's thread. `link_socket`
     (Unix), `admin_socket` and `metrics_socket` (TCP) listen already. URLs are as told in the ready file, with real
     ports and no trailing slash. `scoring_scheme` and `scoring_port` make the URLs shown to remote callers.
-    `heartbeat` is called twice a second from the loop.
+    `heartbeat` is called twice a second from the loop. `certificates`: those of each listener with TLS, as this process
+    sees them. `source`: where the services came from, None where that cannot change; `hangup` is set to have it read.
     """
 
     settings: Settings
@@ -84,6 +89,9 @@ class ControlPlane:
     ready_file: Path | None
     supervisor_pid: int
     heartbeat: Callable[[], None]
+    certificates: Mapping[str, metrics.Certificates]
+    source: Source[Any] | None
+    hangup: asyncio.Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,7 @@ class _Opened:
     services: dict[str, Service]
     absent: set[str]
     admin_token: str
+    status: Status
 
 
 async def run(plane: ControlPlane, stop: asyncio.Event) -> None:
@@ -110,8 +119,9 @@ async def run(plane: ControlPlane, stop: asyncio.Event) -> None:
         opened = await loop.run_in_executor(thread, _open, plane)
         stack.push_async_callback(loop.run_in_executor, thread, opened.store.close)
         link, catalog, probes = await _start_core(plane, stack, opened, thread)
+        _background(stack, _reloads(plane, catalog, opened.status))
         await _serve(stack, _admin(plane, opened, link, catalog, probes), plane.admin_socket, plane.admin_ssl)
-        await _serve(stack, _metrics(plane, link, catalog), plane.metrics_socket, None)
+        await _serve(stack, _metrics(plane, opened, link, catalog), plane.metrics_socket, None)
         announcing = loop.create_task(_announce(plane, link, catalog))
         stack.push_async_callback(_cancelled, announcing)
         stopping = loop.create_task(_wait(stop))
@@ -142,6 +152,7 @@ def _open(plane: ControlPlane) -> _Opened:
             services=services,
             absent=absent,
             admin_token=founding.admin_token(plane.settings),
+            status=Status(plane.settings),
         )
     except BaseException as error:
         store.close()
@@ -156,15 +167,23 @@ async def _start_core(
     link = Link(tally=Tally())
     probes = Probes(plane.board)
     stack.push_async_callback(probes.close)
+    resolver = Resolver()
+    stack.push_async_callback(resolver.close)
     rows = Rows(plane.board)
     gathering = time.monotonic() + GATHER_SECONDS
+    served = Served(
+        keyring=opened.keyring,
+        rows=rows,
+        publisher=link,
+        watches=(probes, resolver),
+        addresses=resolver.addresses,
+    )
     catalog = Catalog(
         store=opened.store,
         thread=thread,
         keyring=opened.keyring,
-        rows=rows,
-        publisher=link,
-        watch=probes,
+        served=served,
+        settle=resolver.settle,
         settled=lambda: link.ready >= plane.workers or time.monotonic() > gathering,
     )
     try:
@@ -174,6 +193,7 @@ async def _start_core(
     stack.push_async_callback(link.close)
     await link.start(plane.link_socket)
     _every(stack, TIDY_SECONDS, rows.release_idle)
+    _background(stack, resolver.run(catalog.readdress))
     return link, catalog, probes
 
 
@@ -192,8 +212,18 @@ def _admin(plane: ControlPlane, opened: _Opened, link: Link, catalog: Catalog, p
     return app
 
 
-def _metrics(plane: ControlPlane, link: Link, catalog: Catalog) -> web.Application:
-    return metrics.application(catalog=catalog, link=link, board=plane.board, workers=plane.workers)
+def _metrics(plane: ControlPlane, opened: _Opened, link: Link, catalog: Catalog) -> web.Application:
+    own = metrics.Own(catalog, link, plane.board, opened.status, plane.certificates)
+    return metrics.application(own=own, link=link, workers=plane.workers)
+
+
+async def _reloads(plane: ControlPlane, catalog: Catalog, status: Status) -> None:
+    if plane.source is not None:
+        await Reloader(plane.source, catalog, plane.settings, status).run(plane.hangup)
+    while True:
+        await plane.hangup.wait()
+        plane.hangup.clear()
+        log.info("SIGHUP: there is no configuration file to read again")
 
 
 async def _serve(
@@ -235,7 +265,11 @@ def _every(stack: AsyncExitStack, seconds: float, call: Callable[[], None]) -> N
             call()
             await asyncio.sleep(seconds)
 
-    stack.push_async_callback(_cancelled, asyncio.get_running_loop().create_task(again()))
+    _background(stack, again())
+
+
+def _background(stack: AsyncExitStack, work: Coroutine[None, None, None]) -> None:
+    stack.push_async_callback(_cancelled, asyncio.get_running_loop().create_task(work))
 
 
 async def _wait(event: asyncio.Event) -> None:

@@ -17,8 +17,16 @@ from gateway.core.spec import ServiceSpec
 
 SETTLE_SECONDS = 1.0
 
-Backend = tuple[str, str]
-"""(deployment, URL)."""
+Backend = tuple[str, str, str]
+"""(deployment, URL, address); no address where the URL's host is connected to by itself."""
+
+Addresses = Callable[[str], tuple[str, ...]]
+"""URL → the IP addresses its host leads to; none: connect to the host itself."""
+
+
+def unresolved(_url: str) -> tuple[str, ...]:
+    """The Addresses of one who resolves nothing."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +48,17 @@ class Rows:
         self._waits: dict[str, float] = {}
         self._retiring: list[tuple[int, float]] = []
 
-    def assign(self, name: str, spec: ServiceSpec) -> Assignment:
+    def assign(self, name: str, spec: ServiceSpec, addresses: Addresses = unresolved) -> Assignment:
         """Rows for this spec: those it has, and new ones. Must be followed by `keep` or `discard`."""
         self.release_idle()
         known = self._rows.get(name, {})
         rows: dict[Backend, int] = {}
         lent: list[int] = []
         for deployment, asked in spec.deployed.items():
-            for url in dict.fromkeys(asked.backends):
-                backend = (deployment, url)
-                rows[backend] = known[backend] if backend in known else self._lend(name, backend, lent)
+            for url in asked.backends:
+                for address in addresses(url) or ("",):
+                    backend = (deployment, url, address)
+                    rows[backend] = known[backend] if backend in known else self._lend(name, backend, lent)
         return Assignment(_deployments(spec, rows), rows, tuple(lent))
 
     def keep(self, name: str, assignment: Assignment, spec: ServiceSpec) -> None:
@@ -86,7 +95,7 @@ class Rows:
     def _lend(self, name: str, backend: Backend, lent: list[int]) -> int:
         """A row; if the backend had one that is still retiring, the board lends that again and it retires no more."""
         try:
-            row = self._board.lend_row(" ".join((name, *backend)))
+            row = self._board.lend_row(" ".join((name, *filter(None, backend))))
         except RuntimeError:
             self._give_up(lent)
             raise Refused(503, "All rows of the scoreboard are taken: delete services or backends first.") from None
@@ -99,9 +108,7 @@ class Rows:
 
 
 def _deployments(spec: ServiceSpec, rows: dict[Backend, int]) -> tuple[DeploymentEntry, ...]:
-    return tuple(
-        DeploymentEntry(
-            name, asked.traffic, tuple(BackendEntry(url, rows[name, url]) for url in dict.fromkeys(asked.backends))
-        )
-        for name, asked in spec.deployed.items()
-    )
+    backends: dict[str, list[BackendEntry]] = {}
+    for (deployment, url, address), row in rows.items():
+        backends.setdefault(deployment, []).append(BackendEntry(url, row, address))
+    return tuple(DeploymentEntry(name, asked.traffic, tuple(backends[name])) for name, asked in spec.deployed.items())

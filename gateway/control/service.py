@@ -93,7 +93,7 @@ def created(keyring: Keyring, name: str, spec: ServiceSpec, now: datetime) -> Se
 def updated(keyring: Keyring, before: Service, spec: ServiceSpec, now: datetime) -> Service:
     """The service with another spec. It keeps its keys; it gets a pair when it had none and needs one."""
     if before.record.origin == "file":
-        raise Refused(409, f"{before.name} is declared in {before.declared_at}: change it there and restart.")
+        raise Refused(409, f"{before.name} is declared in {before.declared_at}: change it there.")
     bare = without_secrets(_from_outside(spec))
     if spec.keys is not None and before.keys:
         _same_keys(keyring, before, spec.keys)

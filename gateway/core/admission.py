@@ -34,12 +34,16 @@ class Board(Protocol):
 
 
 class Backend:
-    """One container as this worker sees it. `resting_until` (monotonic seconds): it refused a connection lately."""
+    """One container as this worker sees it. `resting_until` (monotonic seconds): it refused a connection lately.
 
-    __slots__ = ("resting_until", "row", "upstream", "url")
+    `address`: where its `url` leads to, if that was resolved; else empty.
+    """
 
-    def __init__(self, url: str, row: int) -> None:
+    __slots__ = ("address", "resting_until", "row", "upstream", "url")
+
+    def __init__(self, url: str, row: int, address: str = "") -> None:
         self.url = url
+        self.address = address
         self.row = row
         self.resting_until = 0.0
         self.upstream: object = None

@@ -77,12 +77,19 @@ def _identity(exchange: Exchange) -> bytes:
         f"x-forwarded-for: {exchange.address}\r\n"
         f"x-forwarded-proto: {'https' if exchange.secure else 'http'}\r\n"
         f"x-scoregate-auth-type: {caller.auth_type}\r\n"
-        f"x-scoregate-caller: {caller.subject}\r\n"
+        f"x-scoregate-caller: {_one_line(caller.subject)}\r\n"
     )
     if caller.key_id:
         text += f"x-scoregate-key-id: {caller.key_id}\r\n"
     host = exchange.fields.get(b"host", b"")
     return text.encode("latin-1", "replace") + b"x-forwarded-host: %b\r\n" % host
+
+
+def _one_line(subject: str) -> str:
+    """A subject that cannot end its header line: who issues tokens may name callers as it likes."""
+    if subject.isprintable():
+        return subject
+    return "".join(character if character.isprintable() else "?" for character in subject)
 
 
 def from_backend(headers: Iterable[Triple], connection: bytes) -> list[bytes]:

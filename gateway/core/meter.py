@@ -66,7 +66,54 @@ FROM_WORKERS = (
     CONNECTIONS,
 )
 
-BACKEND_UP = Metric("scoregate_backend_up", "gauge", ("service", "deployment", "backend"), "1 if its probes succeed.")
+BACKEND_UP = Metric(
+    "scoregate_backend_up",
+    "gauge",
+    ("service", "deployment", "backend", "address"),
+    "1 if its probes succeed; address is empty where the backend is no name that was resolved.",
+)
 WORKERS_READY = Metric("scoregate_workers_ready", "gauge", (), "Workers that serve the newest snapshot.")
 OPEN_DOOR = Metric("scoregate_service_open", "gauge", ("service",), "1 if anyone may score, without a credential.")
 BUILD_INFO = Metric("scoregate_build_info", "gauge", ("version",), "Always 1.")
+CONFIG_RELOADS = Metric(
+    "scoregate_config_reloads",
+    "counter",
+    ("result",),
+    "How often the configuration was read again, by success or failure.",
+)
+CONFIG_LAST_RELOAD_SUCCESSFUL = Metric(
+    "scoregate_config_last_reload_successful",
+    "gauge",
+    (),
+    "0 while the file says something else than what is served since the last reading of it.",
+)
+CONFIG_LAST_RELOAD_SUCCESS = Metric(
+    "scoregate_config_last_reload_success_timestamp_seconds",
+    "gauge",
+    (),
+    "When the configuration was last read and served as a whole, in Unix seconds.",
+)
+CONFIG_SERVICE_KEPT = Metric(
+    "scoregate_config_service_kept",
+    "gauge",
+    ("service",),
+    "1 for a service that the last reload left as it was, against the file.",
+)
+CONFIG_INFO = Metric(
+    "scoregate_config_info",
+    "gauge",
+    ("hash",),
+    "Always 1; the hash of what is served of the configuration, secrets left out.",
+)
+CERTIFICATE_EXPIRY = Metric(
+    "scoregate_certificate_expiry_timestamp_seconds",
+    "gauge",
+    ("listener",),
+    "When the first of the certificates that a listener serves expires, in Unix seconds.",
+)
+CERTIFICATE_RELOAD_FAILED = Metric(
+    "scoregate_certificate_reload_failed",
+    "gauge",
+    ("listener",),
+    "1 while changed certificate files cannot be served and the certificates before are.",
+)

@@ -12,7 +12,7 @@ class HealthBoard(Protocol):
     """The rows of backends as the control process sees them. A row stays with its backend until it is released."""
 
     def lend_row(self, owner: str) -> int:
-        """The row of `owner` (service, deployment and URL in one text), healthy until probed otherwise.
+        """The row of `owner` (service, deployment, URL and address in one text), healthy until probed otherwise.
 
         The same owner gets the same row again, also from a restarted control process: what workers have counted on it
         stays true. Raises RuntimeError when all rows are lent.

@@ -28,10 +28,14 @@ class KeyEntry:
 
 @dataclass(frozen=True, slots=True)
 class BackendEntry:
-    """One container and its row of the scoreboard, the same row in every worker."""
+    """One container and its row of the scoreboard, the same row in every worker.
+
+    `address`: the IP address that the host of `url` leads to; empty: connect to that host itself.
+    """
 
     url: str
     row: int
+    address: str = ""
 
     __pydantic_config__ = WIRE
 

@@ -57,7 +57,7 @@ def _cell_key(text: str) -> int:
 
 
 def _too_many(service: str, limit: Limit, wait: float) -> Reply:
-    seconds = max(1, math.ceil(wait))
+    seconds = math.ceil(wait)
     quota = f"{limit.quota} requests in {limit.window:g} s (limit {limit.name!r})"
     detail = f"{service} takes {quota}: try again in {seconds} s."
     return Reply(

@@ -52,6 +52,7 @@ def line(trip: Trip, ended: float, wall: float) -> dict[str, Any]:
         "service": trip.route.name if trip.route else "",
         "deployment": trip.deployment,
         "backend": trip.backend.url if trip.backend else "",
+        "backend_address": trip.backend.address if trip.backend else "",
         "queue_ms": _ms(trip.queued, trip.admitted),
         "connect_ms": _ms(trip.admitted, trip.connected),
         "first_byte_ms": _ms(trip.sent, trip.answered),

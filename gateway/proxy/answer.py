@@ -46,22 +46,20 @@ def may_have_body(method: bytes, status: int) -> bool:
     return method != b"HEAD" and status not in _BODYLESS and status >= 200
 
 
-def own(reply: Reply, exchange: Exchange | None, decoration: Headers, *, closes: bool) -> bytes:
-    """A whole answer of the gateway itself. Without an exchange the head was never understood."""
-    request_id = exchange.request_id if exchange else ""
-    body = reply.document(request_id)
+def own(reply: Reply, exchange: Exchange, decoration: Headers, *, closes: bool) -> bytes:
+    """A whole answer of the gateway itself."""
+    body = reply.document(exchange.request_id)
     lines = [status_line(reply.status), _date.line(time.time())]
     lines += [b"%b: %b\r\n" % field for field in (*reply.headers, *decoration)]
     if reply.status not in _BODYLESS:
         lines.append(b"content-type: %b\r\ncontent-length: %d\r\n" % (reply.content_type, len(body)))
-    if exchange is not None:
-        lines.append(ids(exchange))
+    lines.append(ids(exchange))
     if closes:
         lines.append(b"connection: close\r\n")
-    elif exchange is not None and exchange.version == "1.0":
+    elif exchange.version == "1.0":
         lines.append(b"connection: keep-alive\r\n")
     lines.append(b"\r\n")
-    if exchange is None or may_have_body(exchange.method, reply.status):
+    if may_have_body(exchange.method, reply.status):
         lines.append(body)
     return b"".join(lines)
 

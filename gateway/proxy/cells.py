@@ -44,7 +44,9 @@ class SharedCells:
         if locks is not None and not locks.acquire(number):
             return
         try:
-            self._tats[self._cell(key, 0.0) + 1] -= limit.cost
+            cell = self._find(key)
+            if cell is not None:
+                self._tats[cell + 1] -= limit.cost
         finally:
             if locks is not None:
                 locks.release(number)
@@ -54,13 +56,19 @@ class SharedCells:
 
         A debt is forgotten only when more keys than a bucket has cells are in debt at once.
         """
-        keys = self._keys
-        start = (key % BUCKETS) * CELLS_PER_BUCKET * _WORDS
-        cells = range(start, start + CELLS_PER_BUCKET * _WORDS, _WORDS)
-        for cell in cells:
-            if keys[cell] == key:
-                return cell
-        cell = min(cells, key=lambda index: self._tats[index + 1])
-        keys[cell] = key
-        self._tats[cell + 1] = now
+        cell = self._find(key)
+        if cell is None:
+            cell = min(_bucket(key), key=lambda index: self._tats[index + 1])
+            self._keys[cell] = key
+            self._tats[cell + 1] = now
         return cell
+
+    def _find(self, key: int) -> int | None:
+        keys = self._keys
+        return next((cell for cell in _bucket(key) if keys[cell] == key), None)
+
+
+def _bucket(key: int) -> range:
+    """Indices of the cells in which the key may be."""
+    start = (key % BUCKETS) * CELLS_PER_BUCKET * _WORDS
+    return range(start, start + CELLS_PER_BUCKET * _WORDS, _WORDS)

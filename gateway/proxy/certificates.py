@@ -24,6 +24,8 @@ Stamp = tuple[tuple[int, int, int], ...]
 class Certificates:
     """The contexts of one listener. `front` is given to the server; it hands each handshake to the right context.
 
+    `expires`: when the first of its certificates does, in Unix seconds. `failed`: the files changed and are not served.
+
     Made before the workers are forked: session tickets are sealed with the keys of `front`, which all workers then
     share, so a session resumes on any of them, and also after the certificate has changed.
     """
@@ -31,8 +33,9 @@ class Certificates:
     def __init__(self, settings: TlsSettings) -> None:
         """Raises OSError or ssl.SSLError if a certificate cannot be served."""
         self._settings = settings
-        self._default, self._by_name = _contexts(settings)
         self._stamp = _stamp(settings)
+        self._default, self._by_name = _contexts(settings)
+        self.expires = _expires(settings)
         self.front = server_context(settings)
         self.front.sni_callback = self._choose
         self.failed = False
@@ -45,9 +48,10 @@ class Certificates:
         """
         stamp = _stamp(self._settings)
         if stamp == self._stamp:
+            self.failed = False
             return False
         try:
-            self._default, self._by_name = _contexts(self._settings)
+            (self._default, self._by_name), self.expires = _contexts(self._settings), _expires(self._settings)
         except (OSError, ValueError) as error:
             if not self.failed:
                 log.warning("the changed certificate %s is not served: %s", self._settings.certificate, error)
@@ -71,11 +75,19 @@ def _contexts(settings: TlsSettings) -> tuple[ssl.SSLContext, dict[str, ssl.SSLC
     return server_context(settings), by_name
 
 
+def _expires(settings: TlsSettings) -> float:
+    files = [settings.certificate, *(pair.certificate for pair in settings.extra)]
+    return min(_leaf(file).not_valid_after_utc.timestamp() for file in files if file is not None)
+
+
+def _leaf(certificate: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificates(certificate.read_bytes())[0]
+
+
 def _names(certificate: Path) -> list[str]:
     """The DNS names a certificate is for, in lower case."""
-    leaf = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
     try:
-        alternative = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        alternative = _leaf(certificate).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return []
     return [name.lower() for name in alternative.get_values_for_type(x509.DNSName)]
@@ -90,7 +102,7 @@ def _named(contexts: Mapping[str, ssl.SSLContext], name: str | None) -> ssl.SSLC
 
 def _stamp(settings: TlsSettings) -> Stamp:
     """What tells one state of the files from another; a missing file is a state too."""
-    files = [settings.certificate, settings.private_key]
+    files = [settings.certificate, settings.private_key, settings.client_ca]
     files += [path for pair in settings.extra for path in (pair.certificate, pair.private_key)]
     return tuple(_file_stamp(path) for path in files if path is not None)
 

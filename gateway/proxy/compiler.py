@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 
 from gateway.core.admission import Backend, Board, Pool
 from gateway.core.route import Route, RouteTable
@@ -32,7 +33,7 @@ class Compiler:
         self._meters = meters
         self._loop = loop
         self._pools: dict[tuple[str, str], Pool] = {}
-        self._backends: dict[tuple[str, int], Backend] = {}
+        self._backends: dict[BackendEntry, Backend] = {}
 
     def apply(self, update: Update) -> dict[str, str]:
         """Serve the update. Returns the services that kept their old entry, and why."""
@@ -57,45 +58,55 @@ class Compiler:
         return [route.name for route in self._table if route.name not in named]
 
     def _compile(self, entry: ServiceEntry) -> Route:
+        """Everything that can fail comes first: a pool is shared with the route that stays if this one fails."""
         checks = compile_checks(entry, self._world)
-        pools = tuple(
-            (deployment.traffic, self._pool(entry, deployment.name, deployment.backends))
+        decorate = compile_decoration(entry)
+        context = self._backend_context(entry)
+        backends = [
+            (deployment, [self._backend(backend, entry.spec, context) for backend in deployment.backends])
             for deployment in entry.deployments
             if deployment.traffic
-        )
-        return Route(entry, checks, compile_decoration(entry), pools, self._meters.of(entry.name))
+        ]
+        pools = tuple((deployment.traffic, self._pool(entry, deployment.name, own)) for deployment, own in backends)
+        return Route(entry, checks, decorate, pools, self._meters.of(entry.name))
 
-    def _pool(self, entry: ServiceEntry, deployment: str, backends: tuple[BackendEntry, ...]) -> Pool:
+    def _pool(self, entry: ServiceEntry, deployment: str, backends: list[Backend]) -> Pool:
         spec = entry.spec
         pool = self._pools.get((entry.name, deployment))
         if pool is None:
             pool = self._pools[entry.name, deployment] = Pool(deployment, self._board)
-        pool.shape(
-            [self._backend(backend, spec) for backend in backends],
-            limit=spec.max_concurrent_requests_per_container,
-            max_waiting=spec.max_queue_length,
-        )
+        limit = spec.max_concurrent_requests_per_container
+        pool.shape(backends, limit=limit, max_waiting=spec.max_queue_length)
         return pool
 
-    def _backend(self, entry: BackendEntry, spec: ServiceSpec) -> Backend:
-        known = self._backends.get((entry.url, entry.row))
-        if known is not None and not entry.url.startswith("https:"):
+    def _backend_context(self, entry: ServiceEntry) -> ssl.SSLContext | None:
+        urls = (backend.url for deployment in entry.deployments for backend in deployment.backends)
+        return backend_context(entry.spec.backend_tls) if any(map(_is_https, urls)) else None
+
+    def _backend(self, entry: BackendEntry, spec: ServiceSpec, context: ssl.SSLContext | None) -> Backend:
+        known = self._backends.get(entry)
+        if known is not None and not _is_https(entry.url):
             return known
-        context = backend_context(spec.backend_tls) if entry.url.startswith("https:") else None
+        backend = known or Backend(entry.url, entry.row, entry.address)
+        if isinstance(backend.upstream, Upstream):
+            # How it is verified may have changed: what was verified otherwise is used no more.
+            backend.upstream.close()
         server_name = spec.backend_tls.server_name if spec.backend_tls else None
-        backend = known or Backend(entry.url, entry.row)
-        backend.upstream = Upstream(entry.url, self._loop, context, server_name)
-        self._backends[entry.url, entry.row] = backend
+        own = context if _is_https(entry.url) else None
+        backend.upstream = Upstream(entry.url, self._loop, own, server_name, entry.address)
+        self._backends[entry] = backend
         return backend
 
     def _forget_unused(self) -> None:
-        used = {
-            (backend.url, backend.row) for route in self._table for _, pool in route.pools for backend in pool.backends
-        }
-        for key in self._backends.keys() - used:
-            upstream = self._backends.pop(key).upstream
+        used = {backend for route in self._table for _, pool in route.pools for backend in pool.backends}
+        for entry in [entry for entry, backend in self._backends.items() if backend not in used]:
+            upstream = self._backends.pop(entry).upstream
             assert isinstance(upstream, Upstream)
             upstream.close()
         served = {(route.name, pool.deployment) for route in self._table for _, pool in route.pools}
         for gone in self._pools.keys() - served:
             del self._pools[gone]
+
+
+def _is_https(url: str) -> bool:
+    return url.startswith("https:")

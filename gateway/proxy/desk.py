@@ -43,6 +43,11 @@ class Desk:
         if pool:
             self._advance(pool, time.monotonic())
 
+    def rest(self, backend: Backend, seconds: float) -> None:
+        """Leave a backend alone for a while; then see who may go there."""
+        backend.resting_until = time.monotonic() + seconds
+        self._loop.call_later(seconds, self.advance_all)
+
     def advance_all(self) -> None:
         """A permit was freed by another worker, or a backend came back: see who may go."""
         now = time.monotonic()

@@ -14,24 +14,28 @@ from gateway.core.admission import Backend, Pool
 from gateway.core.problem import Reply
 from gateway.core.route import Target
 from gateway.proxy import answer, heads
+from gateway.proxy.connection import Connection, UpstreamError
+from gateway.proxy.delivery import deliver
 from gateway.proxy.desk import Desk
 from gateway.proxy.journey import PAUSE, ClientGoneError, DeadlineError
 from gateway.proxy.listener import Client
 from gateway.proxy.message import Message
 from gateway.proxy.trip import Trip
-from gateway.proxy.upstream import Connection, Upstream, UpstreamError
+from gateway.proxy.upstream import Upstream
 
 SMALL_BODY = 65_536
 """A request body up to this size travels whole: a slow client does not hold a container while it sends."""
-LONG_ANSWER = 1_048_576
-"""Longer answers, and those of unknown length, are streams: the deadline gives way to `stream_idle_timeout_ms`."""
 REST_SECONDS = 1.0
 """How long a backend that refused a connection is left alone; the probes take over from there."""
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 
 
-class BodyOverrunError(Exception):
-    """A body of unannounced length grew beyond `max_request_bytes` after a part of it was sent on."""
+class BodyError(Exception):
+    """The body of the request turned out to be too long, or its framing broken, after it was let in."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.detail)
+        self.reply = reply
 
 
 class Forward:
@@ -71,8 +75,6 @@ class Forward:
     async def run(self) -> Reply | None:
         """The gateway's own answer, or None: the backend's was passed on."""
         await self._receive()
-        if self._message.size > self._spec.max_request_bytes:
-            raise BodyOverrunError
         reply = await self._admit()
         if reply is not None:
             return reply
@@ -94,7 +96,17 @@ class Forward:
             while not message.complete and message.held < SMALL_BODY:
                 client.set_deadline(time.monotonic() + self._body_timeout)
                 await PAUSE
+                self._check_body()
+        self._check_body()
         self._body, self._is_whole = client.take_body(message), message.complete
+
+    def _check_body(self) -> None:
+        message, most = self._message, self._spec.max_request_bytes
+        if message.refusal is not None:
+            raise BodyError(message.refusal)
+        if message.size > most:
+            detail = f"The body is longer than {most} bytes (max_request_bytes of {self._route.name})."
+            raise BodyError(Reply(413, "body_too_large", detail, "body", closes=True))
 
     # --- admit
 
@@ -130,6 +142,8 @@ class Forward:
                 await PAUSE
         except DeadlineError:
             self._desk.leave(self._pool, ticket)
+            if time.monotonic() >= self._deadline:
+                raise
             return "queue_wait"
         except ClientGoneError:
             self._desk.leave(self._pool, ticket)
@@ -148,20 +162,24 @@ class Forward:
             try:
                 connection = await self._connect()
             except UpstreamError as error:
+                self._meter.errors[error.kind] += 1
                 if self._try_another(error):
                     continue
                 return dialect.no_backend(self._spec.error_dialect, self._route.name)
             try:
                 await self._send(connection)
                 await self._await_head(connection)
-                await self._pass_on(connection)
+                await deliver(connection, self._client, self._message, self._trip)
             except UpstreamError as error:
+                self._meter.errors[error.kind] += 1
                 is_safe = self._is_whole and not self._trip.status and self._trip.exchange.method in IDEMPOTENT
                 if is_safe and self._try_another(error):
                     continue
                 return self._failed(error)
             finally:
                 connection.release()
+            if self._client.gone:
+                raise ClientGoneError
             return None
 
     async def _connect(self) -> Connection:
@@ -185,39 +203,42 @@ class Forward:
         """Hand the request over, in one write if its body is here."""
         trip, exchange = self._trip, self._trip.exchange
         connection.begin(self._client.journey, body_expected=exchange.method != b"HEAD")
-        trip.stage = "first_byte"
         trip.sent = time.monotonic()
         length = len(self._body) if self._is_whole else exchange.length
         head = heads.request(trip, self._target, self._upstream.authority, length)
         connection.transport.write(head + (self._body if length is not None else answer.chunk(self._body)))
+        connection.request_done = self._is_whole
         if not self._is_whole:
-            await self._stream_body(connection, is_chunked=length is None)
+            connection.request_done = await self._stream_body(connection, is_chunked=length is None)
             # The time a client took to send is its own; the deadline is the backend's.
             self._deadline = time.monotonic() + self._spec.scoring_timeout_ms / 1000
-        connection.request_done = self._is_whole
+        trip.stage = "first_byte"
         self._client.set_deadline(self._deadline)
         self._client.committed = self._spec.on_client_gone != "abort"
 
-    async def _stream_body(self, connection: Connection, *, is_chunked: bool) -> None:
-        """Pass the rest of a large body on as it comes, no faster than the backend takes it."""
+    async def _stream_body(self, connection: Connection, *, is_chunked: bool) -> bool:
+        """Pass the rest of a large body on, no faster than the backend takes it. False: it answered before the end."""
         client, message = self._client, self._message
-        self._trip.stage = "body"
         while not (connection.head_ready or connection.error):
             is_last = message.complete
             data = b"" if connection.write_paused else client.take_body(message)
-            if message.size > self._spec.max_request_bytes:
-                raise BodyOverrunError
+            self._check_body()
             if data:
                 connection.transport.write(answer.chunk(data) if is_chunked else data)
             elif is_last and not connection.write_paused:
                 if is_chunked:
                     connection.transport.write(answer.LAST_CHUNK)
-                self._is_whole = True
-                break
+                return True
             else:
-                client.set_deadline(time.monotonic() + self._body_timeout)
+                self._await_body(is_backends_turn=connection.write_paused)
                 await PAUSE
-        self._trip.stage = "first_byte"
+        return False
+
+    def _await_body(self, *, is_backends_turn: bool) -> None:
+        """Whoever keeps the other waiting has the time: a client that sends slowly, or a backend that reads slowly."""
+        self._trip.stage = "first_byte" if is_backends_turn else "body"
+        patience = self._spec.scoring_timeout_ms / 1000 if is_backends_turn else self._body_timeout
+        self._client.set_deadline(time.monotonic() + patience)
 
     async def _await_head(self, connection: Connection) -> None:
         """Wait for the head of the answer; read on when the client is gone, since the backend still computes."""
@@ -230,49 +251,8 @@ class Forward:
                 patience = self._spec.abandon_after_ms or self._spec.scoring_timeout_ms
                 self._client.set_deadline(min(self._deadline, time.monotonic() + patience / 1000))
             await PAUSE
-
-    async def _pass_on(self, connection: Connection) -> None:
-        """The answer, in one write if it is here whole, else as it comes."""
-        trip, client = self._trip, self._client
-        trip.answered = time.monotonic()
-        trip.stage = "answer"
-        trip.model_status = connection.status
-        trip.status, extra = dialect.model_status(self._spec.error_dialect, connection.status)
-        trip.streams = not connection.complete and (connection.length is None or connection.length > LONG_ANSWER)
-        body = connection.take()
-        trip.sent_bytes = len(body)
-        is_whole = connection.complete
-        is_chunked = not is_whole and connection.length is None and trip.exchange.version == "1.1"
-        trip.ends_by_close = not is_whole and connection.length is None and not is_chunked
-        length = (
-            len(body) if is_whole and answer.may_have_body(trip.exchange.method, trip.status) else connection.length
-        )
-        head = heads.response(trip, connection, extra, length, is_chunked=is_chunked, is_last=client.draining)
-        client.send(head + (answer.chunk(body) if is_chunked and body else body))
-        if not is_whole:
-            await self._stream_answer(connection, is_chunked=is_chunked)
-
-    async def _stream_answer(self, connection: Connection, *, is_chunked: bool) -> None:
-        """Pass the rest of an answer on as it comes, no faster than the client takes it."""
-        client, trip = self._client, self._trip
-        while True:
-            if client.gone and self._spec.on_client_gone != "drain":
-                raise ClientGoneError
-            is_last, must_wait = connection.complete, client.write_paused and not client.gone
-            data = b"" if must_wait else connection.take()
-            if data:
-                trip.sent_bytes += len(data)
-                client.send(answer.chunk(data) if is_chunked else data)
-            elif is_last and not must_wait:
-                break
-            elif connection.error is not None and not must_wait:
-                raise connection.error
-            else:
-                if trip.streams:
-                    client.set_deadline(time.monotonic() + self._spec.stream_idle_timeout_ms / 1000)
-                await PAUSE
-        if is_chunked:
-            client.send(answer.LAST_CHUNK)
+        if connection.error is not None and not connection.complete:
+            raise connection.error
 
     # --- when a backend fails
 
@@ -284,14 +264,12 @@ class Forward:
 
     def _try_another(self, error: UpstreamError) -> bool:
         """Move the request to another backend, if there is one and the service allows another try."""
-        self._meter.errors[error.kind] += 1
-        now = time.monotonic()
         if error.unsent:
-            self._backend.resting_until = now + REST_SECONDS
+            self._desk.rest(self._backend, REST_SECONDS)
         self._tried.append(self._backend)
-        if len(self._tried) >= self._spec.retry.attempts:
+        if len(self._tried) >= self._spec.retry.attempts or self._client.gone:
             return False
-        other = self._pool.retake(now, self._tried)
+        other = self._pool.retake(time.monotonic(), self._tried)
         if other is None:
             return False
         self._desk.give_back(self._pool, self._backend)

@@ -6,12 +6,15 @@ it is looked at (RFC 9112 section 2.2: who guesses on is who gets smuggled past)
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import httptools
 
 from gateway.core.problem import Reply
 from gateway.proxy.message import MAX_HEADERS, Message
+
+log = logging.getLogger("gateway.worker")
 
 HEAD_SLACK = 1024
 """What a head may have beyond its target and fields: method, version, white space, empty lines before it."""
@@ -155,6 +158,9 @@ HEAD_TOO_LARGE = Reply(
 def _why(error: httptools.HttpParserError) -> Reply:
     if isinstance(error.__context__, _HeadTooLargeError):
         return HEAD_TOO_LARGE
+    if isinstance(error, httptools.HttpParserCallbackError):
+        log.error("a request could not be taken in", exc_info=error.__context__)
+        return Reply(500, "internal_error", "The gateway failed; its log says more.", "head", closes=True)
     return _bad_request(str(error))
 
 

@@ -12,7 +12,7 @@ from gateway.core.problem import Reply
 from gateway.core.route import RouteTable
 from gateway.proxy import answer
 from gateway.proxy.desk import Desk
-from gateway.proxy.forward import BodyOverrunError, Forward
+from gateway.proxy.forward import BodyError, Forward
 from gateway.proxy.journey import ClientGoneError, DeadlineError
 from gateway.proxy.listener import Client
 from gateway.proxy.message import Message
@@ -21,7 +21,7 @@ from gateway.proxy.trip import Trip
 
 log = logging.getLogger("gateway.worker")
 
-NEVER_FORWARDED = frozenset({b"CONNECT", b"TRACE"})
+ALLOWED = (b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 
 
 class Handler:
@@ -52,14 +52,13 @@ class Handler:
             reply = message.refusal or await self._serve(client, message, trip)
         except DeadlineError:
             reply = self._late(client, trip)
-        except BodyOverrunError:
-            reply = Reply(413, "body_too_large", "The body is longer than max_request_bytes.", "body", closes=True)
+        except BodyError as error:
+            reply = error.reply
         except ClientGoneError:
             reply, trip.outcome, trip.status = None, "gone", trip.status or 499
         except Exception:
             log.exception("request %s failed in stage %s", exchange.request_id, trip.stage)
-            reply = Reply(500, "internal_error", "The gateway failed; its log says more.", trip.stage, closes=True)
-            trip.outcome = "failed"
+            reply = self._broken(client, trip)
         self._end(client, message, trip, reply)
 
     async def _serve(self, client: Client, message: Message, trip: Trip) -> Reply | None:
@@ -71,8 +70,9 @@ class Handler:
         exchange.operation = target.operation
         route.meter.in_flight += 1
         reply = route.decide(exchange)
-        if reply is None and exchange.method in NEVER_FORWARDED:
-            reply = Reply(405, "method_not_allowed", "CONNECT and TRACE are not passed on.")
+        if reply is None and exchange.method == b"TRACE":
+            # It would show the caller the identity fields that only the backend is to see.
+            reply = Reply(405, "method_not_allowed", "TRACE is not passed on.", headers=(ALLOWED,))
         if reply is not None:
             return reply
         return await Forward(self._desk, client, message, trip, target).run()
@@ -89,11 +89,18 @@ class Handler:
         spec = trip.route.spec
         return dialect.timed_out(spec.error_dialect, spec.scoring_timeout_ms, trip.stage)
 
+    def _broken(self, client: Client, trip: Trip) -> Reply | None:
+        trip.outcome, trip.reason = "failed", "internal_error"
+        if trip.status:
+            client.break_off()
+            return None
+        return Reply(500, "internal_error", "The gateway failed; its log says more.", trip.stage, closes=True)
+
     def _end(self, client: Client, message: Message, trip: Trip, reply: Reply | None) -> None:
         exchange, route = trip.exchange, trip.route
-        keep = exchange.keep_alive
+        keep = exchange.keep_alive and not trip.ends_by_close and not client.draining and message.is_cheap_to_skip
         if reply is not None:
-            keep = keep and not reply.closes and not client.draining
+            keep = keep and not reply.closes
             self._answer(client, trip, reply, keep=keep)
         now = time.monotonic()
         meter = route.meter if route else self._meters.of(OTHER)
@@ -107,7 +114,7 @@ class Handler:
         if self._record is not None:
             trip.received = message.size
             self._record(trip, now)
-        client.finish(message, keep=keep and not trip.ends_by_close)
+        client.finish(message, keep=keep)
 
     def _answer(self, client: Client, trip: Trip, reply: Reply, *, keep: bool) -> None:
         exchange = trip.exchange

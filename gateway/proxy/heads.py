@@ -6,8 +6,8 @@ from gateway.core import hygiene
 from gateway.core.problem import Headers
 from gateway.core.route import Target
 from gateway.proxy import answer
+from gateway.proxy.connection import Connection
 from gateway.proxy.trip import Trip
-from gateway.proxy.upstream import Connection
 
 
 def request(trip: Trip, target: Target, authority: bytes, length: int | None) -> bytes:

@@ -56,14 +56,14 @@ class Journey:
     def _resume(self, error: Exception | None) -> None:
         coroutine = self._coroutine
         assert coroutine is not None
-        self._running = True
+        self._running = self.over = True
         try:
             if error is None:
                 coroutine.send(None)
             else:
                 coroutine.throw(error)
+            self.over = False
         except StopIteration:
-            self.over = True
             self._coroutine = None
         finally:
             self._running = False

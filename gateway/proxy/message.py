@@ -15,7 +15,7 @@ MAX_HEADERS = 128
 MAX_DISCARDED = 65_536
 """An unread body up to this size is read to its end, so that the connection can be kept."""
 _TARGET = re.compile(rb"[\x21\x22\x24-\x7e]+")
-_AUTHORITY = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")
+_AUTHORITY = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=-]*|\[[0-9A-Za-z:.%]+\])(?::[0-9]*)?")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,100}")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -90,11 +90,15 @@ class Message:
         """All header fields are here: make the exchange, or find why it cannot be served."""
         self.started = time.monotonic()
         path, mark, query = self.target.partition(b"?")
+        origin = b""
+        if not path.startswith(b"/"):
+            # Kept apart at once: it may hold a password, and the path is logged.
+            origin, path = _origin_and_path(path)
         exchange = Exchange(method, path, mark + query, self.headers, secure=secure, now=self.started, wall=time.time())
         exchange.version = version
         exchange.keep_alive = keep_alive
         self.exchange = exchange
-        self.refusal = self._frame(exchange) or self._locate(exchange) or self._expect(exchange)
+        self.refusal = self._frame(exchange) or self._locate(exchange, origin) or self._expect(exchange)
         exchange.request_id = _sent_id(exchange, b"x-request-id") or secrets.token_hex(16)
         exchange.client_request_id = _sent_id(exchange, b"x-ms-client-request-id")
 
@@ -117,7 +121,7 @@ class Message:
             return _bad("upgrade", "Upgrades such as WebSocket are not passed on.", status=501)
         return None
 
-    def _locate(self, exchange: Exchange) -> Reply | None:
+    def _locate(self, exchange: Exchange, origin: bytes) -> Reply | None:
         host = exchange.fields.get(b"host")
         if host is None and exchange.version == "1.1":
             return _bad("no_host", "HTTP/1.1 needs a Host field.")
@@ -125,23 +129,11 @@ class Message:
             return _bad("bad_host", "The Host field is not one host name with an optional port.")
         if not _TARGET.fullmatch(self.target):
             return _bad("bad_target", "The request target has characters that must be percent-encoded.")
-        if not self.target.startswith(b"/") and (refusal := self._absolute(exchange, host)):
+        if origin and (refusal := _check_origin(origin, host or b"")):
             return refusal
         if exchange.repeated and exchange.repeated != b"authorization":
             name = exchange.repeated.decode()
             return _bad("repeated_field", f"The field {name} may stand once in a request.")
-        return None
-
-    def _absolute(self, exchange: Exchange, host: bytes | None) -> Reply | None:
-        scheme, separator, rest = exchange.path.partition(b"://")
-        authority, slash, path = rest.partition(b"/")
-        if not separator or scheme.lower() not in (b"http", b"https"):
-            return _bad("bad_target", "The request target is neither a path nor an http URL.")
-        # Whatever stood before the path is not to be logged: it may hold a password.
-        exchange.path = slash + path or b"/"
-        # RFC 9112 section 3.2.2 lets the target win; a front door refuses what two readers could read differently.
-        if authority.lower() != (host or b"").lower():
-            return _bad("bad_host", "The Host field and the host of the request target differ.")
         return None
 
     def _expect(self, exchange: Exchange) -> Reply | None:
@@ -154,6 +146,23 @@ class Message:
         return None
 
 
+def _origin_and_path(target: bytes) -> tuple[bytes, bytes]:
+    """The two parts of a target that does not begin with its path: `http://host:80` and `/score`."""
+    scheme, separator, rest = target.partition(b"://")
+    authority, slash, path = rest.partition(b"/")
+    return scheme + separator + authority, slash + path or b"/"
+
+
+def _check_origin(origin: bytes, host: bytes) -> Reply | None:
+    scheme, separator, authority = origin.partition(b"://")
+    if not separator or scheme.lower() not in (b"http", b"https"):
+        return _bad("bad_target", "The request target is neither a path nor an http URL.")
+    # RFC 9112 section 3.2.2 lets the target win; a front door refuses what two readers could read differently.
+    if authority.lower() != host.lower():
+        return _bad("bad_host", "The Host field and the host of the request target differ.")
+    return None
+
+
 def client_address(peer: str, fields: dict[bytes, bytes], trusted: Sequence[Network]) -> str:
     """Who is calling: the peer, or the last address in X-Forwarded-For that no trusted proxy stands for."""
     if not trusted or not _within(peer, trusted):
@@ -161,7 +170,7 @@ def client_address(peer: str, fields: dict[bytes, bytes], trusted: Sequence[Netw
     address = peer
     for text in reversed(fields.get(b"x-forwarded-for", b"").decode("latin-1").split(",")):
         try:
-            address = plain_address(str(ipaddress.ip_address(text.strip())))
+            address = plain_address(text.strip())
         except ValueError:
             break
         if not _within(address, trusted):
@@ -170,8 +179,12 @@ def client_address(peer: str, fields: dict[bytes, bytes], trusted: Sequence[Netw
 
 
 def plain_address(text: str) -> str:
-    """An IPv4 client of a socket that also speaks IPv6 (::ffff:192.0.2.1), by its IPv4 address."""
-    return text.removeprefix("::ffff:") if "." in text else text
+    """An address as it is compared, counted and logged; raises ValueError if it is none.
+
+    An IPv4 client of a socket that also speaks IPv6 (::ffff:192.0.2.1) is known by its IPv4 address.
+    """
+    parsed = ipaddress.ip_address(text)
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
 def _within(address: str, networks: Sequence[Network]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import sys
 import time
 
 from gateway.proxy.locks import ByteLocks
@@ -45,7 +46,9 @@ class Scoreboard:
         self.cell_tats = view[at : at + cells].cast("d")
         self.rows = view[at + cells :].cast("I")
         self.locks = ByteLocks()
-        self.wakeups = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(workers)] if workers > 1 else []
+        self.wakeups: list[int] = []
+        if sys.platform == "linux":
+            self.wakeups = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(workers)]
 
     def seat(self, number: int) -> Seat:
         """The board as one process sees it: 0 for the control process, 1 … N for a worker."""
@@ -116,7 +119,7 @@ class Seat:
 
     @property
     def wakeup(self) -> int | None:
-        """The descriptor that becomes readable when another worker freed what this one waits for."""
+        """The descriptor that becomes readable when what this worker waits for was freed elsewhere, or came back."""
         return self.board.wakeups[self._worker] if self.board.wakeups else None
 
     # --- permits: core.admission.Board

@@ -54,26 +54,35 @@ class Sweep:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        for pending in self._turns.values():
+            for watched in pending:
+                watched.turn = 0
         self._turns.clear()
 
     def _put(self, watched: Watched, turn: int) -> None:
         watched.turn = turn = max(turn, self._last + 1)
         self._turns.setdefault(turn, set()).add(watched)
         if self._timer is None:
+            # Nothing turned meanwhile.
             self._last = min(turn, int(time.monotonic() * TURNS_PER_SECOND)) - 1
             self._timer = self._loop.call_later(1 / TURNS_PER_SECOND, self._turn)
 
     def _turn(self) -> None:
         now = time.monotonic()
-        until = int(now * TURNS_PER_SECOND)
-        due: list[Watched] = []
-        for turn in range(self._last + 1, until + 1):
-            due.extend(self._turns.pop(turn, ()))
-        self._last = until
+        first, self._last = self._last + 1, int(now * TURNS_PER_SECOND)
+        for turn in range(first, self._last + 1):
+            # One by one, and not as a copy: whoever expires may move or drop the deadline of another.
+            while pending := self._turns.get(turn):
+                self._look(pending.pop(), now)
+            self._turns.pop(turn, None)
         self._timer = self._loop.call_later(1 / TURNS_PER_SECOND, self._turn) if self._turns else None
-        for watched in due:
-            watched.turn = 0
-            if watched.due > now:
-                self.watch(watched, watched.due)
-            else:
-                watched.expire(now)
+
+    def _look(self, watched: Watched, now: float) -> None:
+        watched.turn = 0
+        if watched.due > now:
+            self.watch(watched, watched.due)
+            return
+        try:
+            watched.expire(now)
+        except Exception as error:  # noqa: BLE001 - the deadlines of all others stand behind this one
+            self._loop.call_exception_handler({"message": "a deadline could not be kept", "exception": error})

@@ -11,6 +11,7 @@ class Trip:
     """One request's way. Times are monotonic seconds, 0.0 where it never came to that.
 
     `stage` is where it is, or where it ended: policy, body, queue, connect, first_byte, answer.
+    `ends_by_close`: the connection to the client ends with the answer, whether that is how its end is told or not.
     `outcome`: ok, refused, failed, timeout or gone; `reason` says more in one word.
     """
 

@@ -1,242 +1,24 @@
-"""Connections to one backend: kept open, handed out newest first, each carrying one request at a time.
-
-The answer's framing is found by llhttp (httptools). A backend may be hostile: what does not parse, or ends too early,
-is an `UpstreamError`, and its connection is never used again.
-"""
+"""Connections to one backend: kept open, handed out newest first, each carrying one request at a time."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 import time
-from typing import Literal
 from urllib.parse import urlsplit
 
-import httptools
-
+from gateway.proxy.connection import Connection, UpstreamError
 from gateway.proxy.journey import PAUSE, Journey
 
 IDLE_SECONDS = 4.0
 """Kept connections are used again only for this long: common servers close theirs after 5 s, and a request sent into a
 closing connection is lost without a sign whether it was computed."""
-MAX_BUFFERED = 262_144
-MAX_HEAD_BYTES = 65_536
-MAX_HEADERS = 256
-MAX_INTERIM = 16
-
-Kind = Literal["refused", "connect_timeout", "tls", "closed", "garbage"]
-
-
-class UpstreamError(Exception):
-    """A backend failed. `unsent`: not a byte of the request was handed to it, so another may have it."""
-
-    def __init__(self, kind: Kind, detail: str, *, unsent: bool) -> None:
-        super().__init__(detail)
-        self.kind: Kind = kind
-        self.unsent = unsent
-
-
-class Connection(asyncio.Protocol):
-    """One connection to a backend, and the answer that is arriving on it."""
-
-    __slots__ = (
-        "_has_length",
-        "_head_bytes",
-        "_interim",
-        "_is_chunked",
-        "_is_interim",
-        "_keeps_alive",
-        "_parser",
-        "_reading_paused",
-        "_upstream",
-        "body_expected",
-        "buffered",
-        "chunks",
-        "complete",
-        "connection_field",
-        "error",
-        "head_ready",
-        "headers",
-        "idle_since",
-        "journey",
-        "length",
-        "request_done",
-        "reused",
-        "status",
-        "transport",
-        "write_paused",
-    )
-
-    def __init__(self, upstream: Upstream) -> None:
-        self._upstream = upstream
-        self.transport: asyncio.Transport
-        self.journey: Journey | None = None
-        self.reused = False
-        self.idle_since = 0.0
-        self.write_paused = False
-        self.error: UpstreamError | None = None
-        self._parser = httptools.HttpResponseParser(self)
-        self._reset()
-
-    def _reset(self) -> None:
-        self.status = 0
-        self.headers: list[tuple[bytes, bytes, bytes]] = []
-        self.connection_field = b""
-        self.chunks: list[bytes] = []
-        self.buffered = 0
-        self.length: int | None = None
-        self.head_ready = False
-        self.complete = False
-        self.body_expected = True
-        self.request_done = False
-        self._is_chunked = False
-        self._is_interim = False
-        self._keeps_alive = False
-        self._interim = 0
-        self._head_bytes = 0
-        self._reading_paused = False
-
-    # --- what the handler does with it
-
-    def begin(self, journey: Journey, *, body_expected: bool) -> None:
-        """Carry a request of this journey from now on. `body_expected` is False for HEAD.
-
-        `request_done` is the caller's to set once the request is written whole: an earlier answer ends the connection.
-        """
-        self._reset()
-        self.journey = journey
-        self.body_expected = body_expected
-
-    def take(self) -> bytes:
-        """The body bytes that have arrived and were not taken yet."""
-        chunks = self.chunks
-        if not chunks:
-            return b""
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        self.chunks = []
-        self.buffered = 0
-        if self._reading_paused:
-            self._reading_paused = False
-            self.transport.resume_reading()
-        return data
-
-    def release(self) -> None:
-        """The answer was taken whole, or is not wanted any more: keep the connection if it is clean, else close it."""
-        self.journey = None
-        if self.complete and self.error is None and self._may_be_kept() and not self.transport.is_closing():
-            self._upstream.keep(self)
-        else:
-            self.transport.abort()
-
-    def _may_be_kept(self) -> bool:
-        return self._keeps_alive and self.body_expected and self.request_done
-
-    # --- asyncio.Protocol
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]
-
-    def pause_writing(self) -> None:
-        self.write_paused = True
-
-    def resume_writing(self) -> None:
-        self.write_paused = False
-        self._wake()
-
-    def data_received(self, data: bytes) -> None:
-        if self.journey is None:
-            # Nobody asked: an answer to nothing would be taken for the answer to the next request.
-            self._upstream.drop(self)
-            self.transport.abort()
-            return
-        if not self.head_ready:
-            self._head_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            self._fail("garbage", f"the answer is no HTTP: {error}")
-        if not self.head_ready and self._head_bytes > MAX_HEAD_BYTES:
-            self._fail("garbage", f"the head of the answer is longer than {MAX_HEAD_BYTES} bytes")
-        if self.buffered > MAX_BUFFERED and not self._reading_paused and not self.complete:
-            self._reading_paused = True
-            self.transport.pause_reading()
-        self._wake()
-
-    def eof_received(self) -> bool:
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._upstream.drop(self)
-        if self.journey is None or self.complete or self.error is not None:
-            return
-        ends_by_close = self.head_ready and self.length is None and not self._is_chunked and exc is None
-        if ends_by_close:
-            self.complete = True
-        else:
-            self._fail("closed", "the backend closed the connection before its answer was complete")
-        self._wake()
-
-    # --- httptools
-
-    def on_message_begin(self) -> None:
-        if self.complete:
-            raise httptools.HttpParserError("more than one answer to one request")
-        self._is_interim = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self.head_ready:
-            return  # a trailer: never becomes a header
-        lower = name.lower()
-        if len(self.headers) >= MAX_HEADERS:
-            raise httptools.HttpParserError(f"more than {MAX_HEADERS} header fields")
-        if lower == b"content-length":
-            self.length = int(value)
-        elif lower == b"transfer-encoding":
-            if value.lower() != b"chunked":
-                raise httptools.HttpParserError("a transfer coding other than chunked")
-            self._is_chunked = True
-        elif lower == b"connection":
-            self.connection_field += value + b","
-        self.headers.append((lower, name, value))
-
-    def on_headers_complete(self) -> None:
-        self.status = self._parser.get_status_code()
-        if self.status < 200:
-            self._interim += 1
-            if self.status == 101 or self._interim > MAX_INTERIM:
-                raise httptools.HttpParserError("an upgrade nobody asked for, or too many interim answers")
-            self._is_interim = True
-            self.headers = []
-            self.length = None
-            return
-        self.head_ready = True
-        # llhttp knows it only here: after the end of the message it has forgotten how the body was framed.
-        self._keeps_alive = self._parser.should_keep_alive()
-        if not self.body_expected:
-            self.complete = True
-
-    def on_body(self, data: bytes) -> None:
-        if self.body_expected:
-            self.chunks.append(data)
-            self.buffered += len(data)
-
-    def on_message_complete(self) -> None:
-        if not self._is_interim:
-            self.complete = True
-
-    def _fail(self, kind: Kind, detail: str) -> None:
-        if self.error is None:
-            self.error = UpstreamError(kind, detail, unsent=False)
-
-    def _wake(self) -> None:
-        if self.journey is not None:
-            self.journey.wake()
 
 
 class Upstream:
     """Everything this worker has open to one backend."""
 
-    __slots__ = ("_host", "_idle", "_loop", "_port", "_server_name", "_ssl", "authority")
+    __slots__ = ("_address", "_closed", "_host", "_idle", "_loop", "_port", "_server_name", "_ssl", "authority")
 
     def __init__(
         self,
@@ -244,16 +26,22 @@ class Upstream:
         loop: asyncio.AbstractEventLoop,
         context: ssl.SSLContext | None = None,
         server_name: str | None = None,
+        address: str = "",
     ) -> None:
-        """`url`: scheme, host and port. `context`: for https, how the backend is verified."""
+        """`url`: scheme, host and port. `context`: for https, how the backend is verified.
+
+        `address`: where to connect to; what is said in `Host` and verified by TLS is the URL's all the same.
+        """
         parts = urlsplit(url)
         assert parts.hostname is not None
         self._loop = loop
         self._host = parts.hostname
+        self._address = address or parts.hostname
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._ssl = context
         self._server_name = (server_name or self._host) if context else None
         self._idle: list[Connection] = []
+        self._closed = False
         self.authority = parts.netloc.encode()
 
     def kept(self, now: float) -> Connection | None:
@@ -261,7 +49,6 @@ class Upstream:
         while self._idle:
             connection = self._idle.pop()
             if now - connection.idle_since <= IDLE_SECONDS and not connection.transport.is_closing():
-                connection.reused = True
                 return connection
             connection.transport.abort()
         return None
@@ -273,26 +60,28 @@ class Upstream:
         try:
             while not attempt.done():
                 await PAUSE
-            return attempt.result()
-        finally:
-            if not attempt.done():
-                attempt.cancel()
-            elif not attempt.cancelled():
-                attempt.exception()
+        except BaseException:
+            attempt.cancel()
+            attempt.add_done_callback(_close_unwanted)
+            raise
+        return attempt.result()
 
     async def _open(self) -> Connection:
         try:
             _, connection = await self._loop.create_connection(
-                lambda: Connection(self), self._host, self._port, ssl=self._ssl, server_hostname=self._server_name
+                lambda: Connection(self), self._address, self._port, ssl=self._ssl, server_hostname=self._server_name
             )
         except ssl.SSLError as error:
-            raise UpstreamError("tls", f"TLS with the backend failed: {error.reason}", unsent=True) from None
-        except OSError as error:
-            raise UpstreamError("refused", f"no connection to the backend: {error.strerror}", unsent=True) from None
+            raise UpstreamError("tls", f"TLS with the backend failed: {error}", unsent=True) from None
+        except (OSError, UnicodeError) as error:
+            raise UpstreamError("refused", f"no connection to the backend: {error}", unsent=True) from None
         return connection
 
     def keep(self, connection: Connection) -> None:
         """Put a clean connection aside for the next request; those that grew stale meanwhile are closed."""
+        if self._closed:
+            connection.transport.abort()
+            return
         connection.idle_since = now = time.monotonic()
         while self._idle and now - self._idle[0].idle_since > IDLE_SECONDS:
             self._idle.pop(0).transport.abort()
@@ -305,6 +94,13 @@ class Upstream:
 
     def close(self) -> None:
         """Close what is idle. Connections in use close when their request has ended."""
+        self._closed = True
         for connection in self._idle:
             connection.transport.abort()
         self._idle.clear()
+
+
+def _close_unwanted(attempt: asyncio.Task[Connection]) -> None:
+    """The connection came up in the moment in which nobody waited for it any more."""
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().transport.abort()

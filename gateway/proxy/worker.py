@@ -123,6 +123,8 @@ class Worker:
 
     def _apply(self, update: Update) -> dict[str, str]:
         kept_old = self._compiler.apply(update)
+        # A container that is new has room for those who wait already.
+        self._desk.advance_all()
         if update.trust is not None:
             self._local.publish(token.jwks(update.trust.verifying_keys))
         self._ready.set()

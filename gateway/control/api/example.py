@@ -36,7 +36,13 @@ EXAMPLES: dict[str, object] = {
             "default": {
                 "traffic": 100,
                 "backends": [
-                    {"url": _BACKENDS[0], "state": "Healthy", "outstanding": 1, "since": "2026-11-21T18:00:00.000Z"}
+                    {
+                        "url": _BACKENDS[0],
+                        "address": None,
+                        "state": "Healthy",
+                        "outstanding": 1,
+                        "since": "2026-11-21T18:00:00.000Z",
+                    }
                 ],
             }
         },

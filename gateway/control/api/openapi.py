@@ -197,7 +197,8 @@ def _service(template: str) -> Schema:
 
 
 def _status() -> Schema:
-    backend = _object({"url": _TEXT, "state": _STATE, "outstanding": _COUNT, "since": _TIME})
+    address = {"type": ["string", "null"], "description": "where the host of the URL leads to, if it is a name"}
+    backend = _object({"url": _TEXT, "address": address, "state": _STATE, "outstanding": _COUNT, "since": _TIME})
     deployment = _object({"traffic": _COUNT, "backends": {"type": "array", "items": backend}})
     return _object(
         {

@@ -100,7 +100,13 @@ class View:
     def _backend(self, service: str, backend: BackendEntry) -> dict[str, Any]:
         state, since = self._probes.state(service, backend.row)
         outstanding = self._board.outstanding(backend.row)
-        return {"url": backend.url, "state": state, "outstanding": outstanding, "since": moment(since)}
+        return {
+            "url": backend.url,
+            "address": backend.address or None,
+            "state": state,
+            "outstanding": outstanding,
+            "since": moment(since),
+        }
 
     def _utilization(self, entry: ServiceEntry, queued: float) -> float | None:
         """(busy + queued) / capacity; None where capacity has no limit."""
