@@ -37,7 +37,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "private_key": "PEM file without passphrase; null: <data_dir>/tls/server.key.",
         "minimum_version": "Oldest TLS version spoken.",
         "maximum_version": "Newest TLS version spoken.",
-        "client_ca": "PEM file of authorities; client certificates they signed are asked for.",
+        "client_ca": "PEM file of authorities; clients without a certificate of theirs are refused.",
         "extra": "Further certificates, chosen by the host name of the handshake (SNI).",
     },
     "CertificateSettings": {

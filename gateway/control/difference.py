@@ -20,6 +20,7 @@ from gateway.core.spec import ServiceSpec
 Specs = Mapping[str, ServiceSpec]
 
 HASH_CHARACTERS = 12
+SHOWN_NAMES = 20
 _SETTINGS = TypeAdapter(Settings)
 _PASSWORD = re.compile(r"://.*@", re.DOTALL)
 
@@ -49,7 +50,7 @@ class Difference:
 
     def __str__(self) -> str:
         groups = (("added", self.added), ("changed", self.changed), ("removed", self.removed), ("kept", self.kept))
-        return "; ".join(f"{group} {', '.join(names)}" for group, names in groups if names) or "no service changed"
+        return "; ".join(f"{group} {_some(tuple(names))}" for group, names in groups if names) or "no service changed"
 
 
 def difference(before: Specs, after: Specs, others: Specs) -> Difference:
@@ -99,6 +100,11 @@ def fingerprint(settings: Settings) -> str:
         document["store"][name] = _PASSWORD.sub("://", document["store"][name] or "")
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:HASH_CHARACTERS]
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = len(names) - SHOWN_NAMES
+    return ", ".join(names[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _changed(before: Any, after: Any, path: str) -> Iterator[str]:

@@ -56,6 +56,8 @@ def run_cli(folder: Path, *arguments: str, given: str = "", **environ: str) -> s
 class RunningGateway:
     """`scoregate serve` in `folder`. Ready when made; `start()` runs it again after a stop."""
 
+    program: tuple[str, ...] = (sys.executable, "-m", "gateway")
+
     def __init__(self, folder: Path, arguments: list[str], environ: dict[str, str], evidence: Evidence) -> None:
         self.folder = folder
         self.evidence = evidence
@@ -69,7 +71,7 @@ class RunningGateway:
     def start(self) -> None:
         with self._out.open("ab") as out, self._err.open("ab") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gateway", "serve", *self._arguments, "--ready-file", str(self.ready_file)],
+                [*self.program, "serve", *self._arguments, "--ready-file", str(self.ready_file)],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=out,

@@ -35,7 +35,9 @@ from gateway.control.keyring import Keyring
 from gateway.control.link import Link
 from gateway.control.portal.pages import Portal
 from gateway.control.probes import Probes
+from gateway.control.resolver import Lookup, Resolver
 from gateway.control.rows import Rows
+from gateway.control.served import Served
 from gateway.control.tally import Tally
 from gateway.control.tokens import Issuer
 from gateway.control.uri import Addresses
@@ -63,6 +65,7 @@ class Rig:
     link: Link
     catalog: Catalog
     probes: Probes
+    resolver: Resolver
     keyring: Keyring
     trust: Trust
     app: web.Application
@@ -84,6 +87,11 @@ class Rig:
 
 
 RigMaker = Callable[..., Awaitable[Rig]]
+
+
+def unknown_host(host: str) -> list[str]:
+    """The look-up of suites that resolve nothing."""
+    raise OSError(f"{host} is unknown")
 
 
 def spec(**fields: Any) -> ServiceSpec:
@@ -130,6 +138,7 @@ async def make_rig(tmp_path: Path, store: MemoryStore, board: MemoryBoard) -> As
         ack_seconds: float = 5.0,
         link_class: type[Link] = Link,
         secure: bool = False,
+        look: Lookup = unknown_host,
         **changes: Any,
     ) -> Rig:
         settings = replace(Settings(data_dir=tmp_path / "data"), **changes)
@@ -151,13 +160,20 @@ async def make_rig(tmp_path: Path, store: MemoryStore, board: MemoryBoard) -> As
         link = link_class(tally=Tally(), adopt=adopt, ack_seconds=ack_seconds, collect_seconds=0.2)
         probes = Probes(board, delay=lambda: 0.0)
         thread = ThreadPoolExecutor(1)
+        resolver = Resolver(look, interval=0.02)
+        served = Served(
+            keyring=keyring,
+            rows=Rows(board),
+            publisher=link,
+            watches=(probes, resolver),
+            addresses=resolver.addresses,
+        )
         catalog = Catalog(
             store=store,
             thread=thread,
             keyring=keyring,
-            rows=Rows(board),
-            publisher=link,
-            watch=probes,
+            served=served,
+            settle=resolver.settle,
             settled=settled,
         )
         await catalog.open(services, absent, trust)
@@ -183,6 +199,7 @@ async def make_rig(tmp_path: Path, store: MemoryStore, board: MemoryBoard) -> As
             link=link,
             catalog=catalog,
             probes=probes,
+            resolver=resolver,
             keyring=keyring,
             trust=trust,
             app=app,
@@ -196,6 +213,7 @@ async def make_rig(tmp_path: Path, store: MemoryStore, board: MemoryBoard) -> As
                 if hasattr(worker, "task"):
                     await worker.disconnect()
             await probes.close()
+            await resolver.close()
             await link.close()
             thread.shutdown()
 

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from gateway import __version__
-from gateway.control.metrics import application
+from gateway.control.metrics import Own, application
+from gateway.control.reload import Status
 from gateway.core.meter import BUCKETS, DURATION, IN_FLIGHT, REQUESTS
+
+
+@dataclass
+class Served:
+    """What a listener serves."""
+
+    expires: float
+    failed: bool = False
 
 
 @pytest.fixture
 async def scrape(aiohttp_client, make_rig, make_spec, board):
     rig = await make_rig({"diabetes": make_spec(), "open": make_spec(auth_enabled=False)})
-    client = await aiohttp_client(application(catalog=rig.catalog, link=rig.link, board=board, workers=2))
+    listeners = {"scoring": Served(expires=1_800_000_000.0), "admin": Served(expires=1_900_000_000.0, failed=True)}
+    status = Status(rig.settings)
+    own = Own(rig.catalog, rig.link, board, status, listeners)
+    client = await aiohttp_client(application(own=own, link=rig.link, workers=2))
 
     async def read(accept: str = "text/plain", parser=parse):
         answer = await client.get("/metrics", headers={"Accept": accept})
@@ -26,7 +40,7 @@ async def scrape(aiohttp_client, make_rig, make_spec, board):
             for sample in family.samples
         }
 
-    read.rig, read.client = rig, client
+    read.rig, read.client, read.status = rig, client, status
     return read
 
 
@@ -96,7 +110,7 @@ async def test_worker_that_does_not_answer(scrape) -> None:
 async def test_own_gauges(scrape, board) -> None:
     """Backends by their URL, open doors, build and process."""
     samples = await scrape()
-    up = labels(service="diabetes", deployment="default", backend="http://127.0.0.1:5001")
+    up = labels(service="diabetes", deployment="default", backend="http://127.0.0.1:5001", address="")
     assert samples["scoregate_backend_up", up] == 1
     board.set_healthy(0, False)
     assert (await scrape())["scoregate_backend_up", up] == 0
@@ -104,6 +118,25 @@ async def test_own_gauges(scrape, board) -> None:
     assert samples["scoregate_service_open", labels(service="open")] == 1
     assert samples["scoregate_build_info", labels(version=__version__)] == 1
     assert samples["process_resident_memory_bytes", ()] > 0
+
+
+async def test_reloads_and_certificates(scrape) -> None:
+    """How reloads went, what is served of the file, and when the certificates of each listener expire."""
+    samples = await scrape()
+    assert samples["scoregate_config_last_reload_successful", ()] == 1
+    assert samples["scoregate_config_reloads_total", labels(result="failure")] == 0
+    before = samples["scoregate_config_last_reload_success_timestamp_seconds", ()]
+    assert samples["scoregate_config_info", labels(hash=scrape.status.hash)] == 1
+    assert samples["scoregate_certificate_expiry_timestamp_seconds", labels(listener="scoring")] == 1_800_000_000
+    assert samples["scoregate_certificate_reload_failed", labels(listener="scoring")] == 0
+    assert samples["scoregate_certificate_reload_failed", labels(listener="admin")] == 1
+    scrape.status.note(success=False)
+    scrape.status.kept = ("wine",)
+    samples = await scrape()
+    assert samples["scoregate_config_last_reload_successful", ()] == 0
+    assert samples["scoregate_config_reloads_total", labels(result="failure")] == 1
+    assert samples["scoregate_config_service_kept", labels(service="wine")] == 1
+    assert samples["scoregate_config_last_reload_success_timestamp_seconds", ()] == before
 
 
 async def test_openmetrics(scrape) -> None:

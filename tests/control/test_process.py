@@ -72,6 +72,9 @@ async def start(tmp_path, store, board, make_spec):
             "ready_file": tmp_path / "ready.json",
             "supervisor_pid": 4711,
             "heartbeat": lambda: None,
+            "certificates": {},
+            "source": None,
+            "hangup": asyncio.Event(),
         }
         running.append(Running(ControlPlane(**{**values, **changes}), tmp_path / "link.sock"))
         return running[-1]
