@@ -6,8 +6,10 @@ Everything that can be wrong at a start is found here, before anything runs, and
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -23,8 +25,9 @@ from gateway import journal, sockets
 from gateway.certificate import CertificateError, make_development_certificate
 from gateway.config import Loaded, Source, problems
 from gateway.control import process as control
-from gateway.core.settings import Settings, TlsSettings
+from gateway.core.settings import ScoringSettings, Settings, TlsSettings
 from gateway.core.store import StoreError
+from gateway.proxy.acceptor import most_connections
 from gateway.proxy.certificates import Certificates
 from gateway.proxy.scoreboard import Scoreboard, Seat
 from gateway.proxy.worker import Place, Worker
@@ -87,6 +90,7 @@ def _wire(loaded: Loaded, link_path: Path, ready_file: Path) -> _Wiring:
     _make_data_dir(settings.data_dir)
     ca_file = _ensure_certificate(settings)
     workers = _workers(settings)
+    _allow_descriptors(settings.scoring)
     scoring_tls = _certificates(settings.scoring.tls)
     admin_tls = scoring_tls if settings.admin.tls == "inherit" else _certificates(settings.admin.tls)
     scoring = sockets.listen("scoring.listen", settings.scoring.listen, workers)
@@ -247,6 +251,23 @@ def _certificates(tls: object) -> Certificates | None:
         return Certificates(tls)
     except OSError as error:
         raise StartError(f"{tls.certificate}, {tls.private_key}: cannot be served ({error})") from None
+
+
+def _allow_descriptors(scoring: ScoringSettings) -> None:
+    """Use all the descriptors that this user may have, and tell if they are too few for what is configured."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):  # macOS has a hidden limit below its hard one
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    allowed = most_connections(scoring)
+    if allowed < scoring.max_connections:
+        log.info(
+            "a worker takes %d connections and not scoring.max_connections (%d): a process may have %d descriptors"
+            " (ulimit -n), and a request may need two",
+            allowed,
+            scoring.max_connections,
+            resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        )
 
 
 def _workers(settings: Settings) -> int:

@@ -7,6 +7,8 @@ import os
 import socket
 
 BACKLOG = 4096
+MAX_UNSENT = 131_072
+"""What the kernel takes of an answer beyond what is on its way: more would hide for minutes who reads nothing."""
 
 
 class ListenError(Exception):
@@ -59,6 +61,9 @@ def _bound(family: int, target: object, *, shared: bool) -> socket.socket:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            # Connections inherit it.
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         bound.setblocking(False)

@@ -73,6 +73,7 @@ class Supervisor:
         self._children = children
         self._drain_seconds = drain_seconds
         self._stopping: signal.Signals | None = None
+        self._reload = False
         self._exit_code = 0
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
@@ -83,6 +84,7 @@ class Supervisor:
             signal.signal(number, self._on_signal)
         while self._stopping is None:
             self._start_missing()
+            self._pass_reload_on()
             self._wait(LOOK_SECONDS)
             self._reap()
             self._end_silent()
@@ -94,6 +96,12 @@ class Supervisor:
         if number in _STOP and self._stopping is None:
             self._stopping = signal.Signals(number)
         elif number == signal.SIGHUP:
+            self._reload = True
+
+    def _pass_reload_on(self) -> None:
+        """Not from within the handler: a child that is being forked has no pid there yet, and would not hear of it."""
+        if self._reload:
+            self._reload = False
             for child in self._children.values():
                 _send(child.pid, signal.SIGHUP)
 

@@ -58,7 +58,7 @@ def _findings(directory: Path) -> Iterator[Finding]:
     yield openssl(ssl.OPENSSL_VERSION_INFO[:3], ssl.OPENSSL_VERSION)
     yield parser()
     yield event_loop()
-    yield descriptors(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    yield descriptors(resource.getrlimit(resource.RLIMIT_NOFILE)[1])  # `serve` takes all it may have
     gateway = running(directory / READY_FILE.name)
     yield from (port(name, number, in_use_is_fine=gateway.level == "ok") for name, number in PORTS.items())
     yield from permissions(directory)

@@ -62,7 +62,7 @@ class Ticket:
 class Pool:
     """The backends of one deployment, and the requests of this worker that wait for one."""
 
-    __slots__ = ("_board", "_limit", "_max_waiting", "_turn", "_waiting", "backends", "deployment")
+    __slots__ = ("__weakref__", "_board", "_limit", "_max_waiting", "_turn", "_waiting", "backends", "deployment")
 
     def __init__(self, deployment: str, board: Board) -> None:
         """Empty until it is shaped."""

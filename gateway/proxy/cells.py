@@ -25,31 +25,35 @@ class SharedCells:
     def admit(self, key: int, now: float, limit: Limit) -> float:
         """Count a request: 0.0 if it is within the limit, else the seconds to wait.
 
-        If the lock cannot be had (its holder is stopped), the request passes: a limit must not become an outage.
+        If the lock cannot be had (its holder was stopped), the request is counted all the same, and a count of another
+        worker in that moment may be lost: a limit must become neither an outage nor an open door.
         """
-        locks, number = self._locks, CELL_LOCKS + key % BUCKETS
-        if locks is not None and not locks.acquire(number):
-            return 0.0
+        is_locked = self._lock(key)
         try:
             cell = self._cell(key, now)
             self._tats[cell + 1], wait = gcra.admit(self._tats[cell + 1], now, limit)
             return wait
         finally:
-            if locks is not None:
-                locks.release(number)
+            if is_locked:
+                self._unlock(key)
 
     def refund(self, key: int, limit: Limit) -> None:
         """Take back one request that was counted and then refused by another limit."""
-        locks, number = self._locks, CELL_LOCKS + key % BUCKETS
-        if locks is not None and not locks.acquire(number):
-            return
+        is_locked = self._lock(key)
         try:
             cell = self._find(key)
             if cell is not None:
                 self._tats[cell + 1] -= limit.cost
         finally:
-            if locks is not None:
-                locks.release(number)
+            if is_locked:
+                self._unlock(key)
+
+    def _lock(self, key: int) -> bool:
+        return self._locks is not None and self._locks.acquire(CELL_LOCKS + key % BUCKETS)
+
+    def _unlock(self, key: int) -> None:
+        assert self._locks is not None
+        self._locks.release(CELL_LOCKS + key % BUCKETS)
 
     def _cell(self, key: int, now: float) -> int:
         """Index of the cell of `key`: its own, else the one whose time passes, or has passed, first.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from weakref import WeakValueDictionary
 
 from gateway.core.admission import Backend, Board, Pool
 from gateway.core.route import Route, RouteTable
@@ -32,7 +33,8 @@ class Compiler:
         self._board = board
         self._meters = meters
         self._loop = loop
-        self._pools: dict[tuple[str, str], Pool] = {}
+        # A service that is deleted and made again while requests wait or run keeps its queue, and its order.
+        self._pools: WeakValueDictionary[tuple[str, str], Pool] = WeakValueDictionary()
         self._backends: dict[BackendEntry, Backend] = {}
 
     def apply(self, update: Update) -> dict[str, str]:
@@ -50,6 +52,12 @@ class Compiler:
             self._table.remove(name)
         self._forget_unused()
         return kept_old
+
+    def close(self) -> None:
+        """Close what is idle towards the backends: the worker ends."""
+        for backend in self._backends.values():
+            assert isinstance(backend.upstream, Upstream)
+            backend.upstream.close()
 
     def _gone(self, update: Update) -> list[str]:
         if not update.full:
@@ -103,9 +111,6 @@ class Compiler:
             upstream = self._backends.pop(entry).upstream
             assert isinstance(upstream, Upstream)
             upstream.close()
-        served = {(route.name, pool.deployment) for route in self._table for _, pool in route.pools}
-        for gone in self._pools.keys() - served:
-            del self._pools[gone]
 
 
 def _is_https(url: str) -> bool:

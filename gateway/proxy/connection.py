@@ -20,7 +20,7 @@ OVERHEAD_PER_BYTE = 16
 MAX_HEADERS = 256
 MAX_INTERIM = 16
 
-Kind = Literal["refused", "connect_timeout", "tls", "closed", "garbage"]
+Kind = Literal["refused", "connect_timeout", "tls", "closed", "garbage", "exhausted"]
 
 
 class UpstreamError(Exception):
@@ -46,6 +46,7 @@ class Connection(asyncio.Protocol):
     """One connection to a backend, and the answer that is arriving on it."""
 
     __slots__ = (
+        "_has_ended",
         "_interim",
         "_is_chunked",
         "_is_interim",
@@ -92,6 +93,7 @@ class Connection(asyncio.Protocol):
         self.complete = False
         self.body_expected = True
         self.request_done = False
+        self._has_ended = False
         self._is_chunked = False
         self._is_interim = False
         self._keeps_alive = False
@@ -166,14 +168,16 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def eof_received(self) -> bool:
+        # With TLS this is called for its closing alert alone: who merely cuts the wire cannot shorten an answer.
+        self._has_ended = True
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._keeper.drop(self)
         if self.journey is None or self.complete or self.error is not None:
             return
-        ends_by_close = self.head_ready and self.length is None and not self._is_chunked and exc is None
-        if ends_by_close:
+        ends_by_close = self.head_ready and self.length is None and not self._is_chunked
+        if ends_by_close and self._has_ended and exc is None:
             self.complete = True
         else:
             self._fail("closed", "the backend closed the connection before its answer was complete")
@@ -195,8 +199,8 @@ class Connection(asyncio.Protocol):
         if lower == b"content-length":
             self.length = int(value)
         elif lower == b"transfer-encoding":
-            if value.lower() != b"chunked":
-                raise httptools.HttpParserError("a transfer coding other than chunked")
+            if value.lower() != b"chunked" or self._is_chunked:
+                raise httptools.HttpParserError("a transfer coding other than chunked, or two of them")
             self._is_chunked = True
         elif lower == b"connection":
             self.connection_field += value + b","

@@ -20,6 +20,7 @@ from gateway.proxy.desk import Desk
 from gateway.proxy.journey import PAUSE, ClientGoneError, DeadlineError
 from gateway.proxy.listener import Client
 from gateway.proxy.message import Message
+from gateway.proxy.pace import MIN_RATE
 from gateway.proxy.trip import Trip
 from gateway.proxy.upstream import Upstream
 
@@ -27,6 +28,14 @@ SMALL_BODY = 65_536
 """A request body up to this size travels whole: a slow client does not hold a container while it sends."""
 REST_SECONDS = 1.0
 """How long a backend that refused a connection is left alone; the probes take over from there."""
+EXHAUSTED = Reply(
+    503,
+    "exhausted",
+    "The gateway has no descriptor left for a connection to the container. Try again shortly; its operator raises the"
+    " limit (ulimit -n) or lowers scoring.max_connections.",
+    "connect",
+    dialect.RETRY_SOON,
+)
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 
 
@@ -42,12 +51,14 @@ class Forward:
     """One admitted request on its way. `body`: what of it is sent with the head; `is_whole`: that is all of it."""
 
     __slots__ = (
+        "_awaits",
         "_backend",
         "_body",
         "_body_timeout",
         "_client",
         "_deadline",
         "_desk",
+        "_heard",
         "_is_whole",
         "_message",
         "_meter",
@@ -69,6 +80,8 @@ class Forward:
         self._spec = target.route.spec
         self._meter = target.route.meter
         self._body_timeout = client.limits.body_timeout_seconds
+        self._awaits = ""
+        self._heard = 0
         self._pool = _choose(target.route.pools)
         self._tried: list[Backend] = []
 
@@ -91,11 +104,9 @@ class Forward:
         """Wait until the body is here whole, or is too large to wait for."""
         client, message = self._client, self._message
         if not message.complete:
-            self._trip.stage = "body"
             client.invite_body(message)
             while not message.complete and message.held < SMALL_BODY:
-                client.set_deadline(time.monotonic() + self._body_timeout)
-                await PAUSE
+                await self._await_body()
                 self._check_body()
         self._check_body()
         self._body, self._is_whole = client.take_body(message), message.complete
@@ -163,6 +174,8 @@ class Forward:
                 connection = await self._connect()
             except UpstreamError as error:
                 self._meter.errors[error.kind] += 1
+                if error.kind == "exhausted":
+                    return EXHAUSTED
                 if self._try_another(error):
                     continue
                 return dialect.no_backend(self._spec.error_dialect, self._route.name)
@@ -219,26 +232,41 @@ class Forward:
     async def _stream_body(self, connection: Connection, *, is_chunked: bool) -> bool:
         """Pass the rest of a large body on, no faster than the backend takes it. False: it answered before the end."""
         client, message = self._client, self._message
+        self._awaits = ""
         while not (connection.head_ready or connection.error):
             is_last = message.complete
             data = b"" if connection.write_paused else client.take_body(message)
             self._check_body()
             if data:
                 connection.transport.write(answer.chunk(data) if is_chunked else data)
+                if self._awaits == "room":
+                    self._awaits = ""
             elif is_last and not connection.write_paused:
                 if is_chunked:
                     connection.transport.write(answer.LAST_CHUNK)
                 return True
+            elif connection.write_paused:
+                await self._await_room()
             else:
-                self._await_body(is_backends_turn=connection.write_paused)
-                await PAUSE
+                await self._await_body()
         return False
 
-    def _await_body(self, *, is_backends_turn: bool) -> None:
-        """Whoever keeps the other waiting has the time: a client that sends slowly, or a backend that reads slowly."""
-        self._trip.stage = "first_byte" if is_backends_turn else "body"
-        patience = self._spec.scoring_timeout_ms / 1000 if is_backends_turn else self._body_timeout
-        self._client.set_deadline(time.monotonic() + patience)
+    async def _await_body(self) -> None:
+        """Wait for more of the body, as long as the client is neither silent nor sends next to nothing."""
+        size = self._message.size
+        if self._awaits != "body" or size - self._heard >= MIN_RATE * self._body_timeout:
+            self._awaits, self._heard = "body", size
+            self._trip.stage = "body"
+            self._client.set_deadline(time.monotonic() + self._body_timeout)
+        await PAUSE
+
+    async def _await_room(self) -> None:
+        """Wait until the backend reads on. What the client sends meanwhile gives it no more time."""
+        if self._awaits != "room":
+            self._awaits = "room"
+            self._trip.stage = "first_byte"
+            self._client.set_deadline(time.monotonic() + self._spec.scoring_timeout_ms / 1000)
+        await PAUSE
 
     async def _await_head(self, connection: Connection) -> None:
         """Wait for the head of the answer; read on when the client is gone, since the backend still computes."""

@@ -53,11 +53,14 @@ class Framing:
         if not in_body:
             self._head_bytes += len(data)
         try:
-            self._feed(data)
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._feed_rest(memoryview(data)[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self.refuse(_why(error))
             return
-        if self.in_head:
+        arrived = self.arriving
+        if arrived is not None and arrived.exchange is None:
             if self._head_bytes > self._max_head + HEAD_SLACK:
                 self.refuse(HEAD_TOO_LARGE)
         elif in_body and arriving is not None and not arriving.complete:
@@ -74,18 +77,22 @@ class Framing:
         message.unreadable(reply, secure=self._secure)
         self._arrived(message)
 
-    def _feed(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
+    def _feed_rest(self, rest: memoryview) -> None:
+        """Llhttp stops at an upgrade. None is ever made: what follows is the next request.
+
+        (httptools skips the body of a request that offers one; `proxy.message` refuses those with a body.)
+        """
+        while rest and not self.broken:
+            self._parser = httptools.HttpRequestParser(self)
             try:
                 self._parser.feed_data(rest)
             except httptools.HttpParserUpgrade as upgrade:
-                # llhttp stops at an upgrade. None is ever made: what follows is the next request.
-                # (httptools skips the body of a request that asks for one; `proxy.message` refuses those with a body.)
-                self._parser = httptools.HttpRequestParser(self)
-                rest = rest[upgrade.args[0] : 0 if self.broken else None]
+                rest = rest[upgrade.args[0] :]
+            except httptools.HttpParserError as error:
+                self.refuse(_why(error))
             else:
                 return
+        self._parser = httptools.HttpRequestParser(self)
 
     def _weigh(self, message: Message, received: int) -> None:
         """A body that consists of its own framing would otherwise never end, and never be too large."""

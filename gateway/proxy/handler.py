@@ -98,9 +98,9 @@ class Handler:
 
     def _end(self, client: Client, message: Message, trip: Trip, reply: Reply | None) -> None:
         exchange, route = trip.exchange, trip.route
-        keep = exchange.keep_alive and not trip.ends_by_close and not client.draining and message.is_cheap_to_skip
+        keep = exchange.keep_alive and not trip.ends_by_close and message.is_cheap_to_skip
         if reply is not None:
-            keep = keep and not reply.closes
+            keep = keep and not (reply.closes or client.draining)
             self._answer(client, trip, reply, keep=keep)
         now = time.monotonic()
         meter = route.meter if route else self._meters.of(OTHER)

@@ -25,9 +25,9 @@ def request(trip: Trip, target: Target, authority: bytes, length: int | None) ->
 
 
 def response(
-    trip: Trip, connection: Connection, extra: Headers, length: int | None, *, is_chunked: bool, is_last: bool
+    trip: Trip, connection: Connection, extra: Headers, length: int | None, *, is_chunked: bool
 ) -> bytes:
-    """The head for the client. `is_last`: the connection ends after this answer."""
+    """The head for the client."""
     exchange, route = trip.exchange, trip.route
     assert route is not None
     lines = [answer.status_line(trip.status)]
@@ -39,7 +39,7 @@ def response(
         lines.append(b"transfer-encoding: chunked\r\n")
     elif length is not None and trip.status != 204:
         lines.append(b"content-length: %d\r\n" % length)
-    if is_last or not exchange.keep_alive or trip.ends_by_close:
+    if not exchange.keep_alive or trip.ends_by_close:
         lines.append(b"connection: close\r\n")
     elif exchange.version == "1.0":
         lines.append(b"connection: keep-alive\r\n")

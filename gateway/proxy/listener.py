@@ -15,7 +15,7 @@ from typing import Any
 
 from gateway.core.problem import Reply
 from gateway.core.settings import ScoringSettings
-from gateway.proxy import answer
+from gateway.proxy import answer, pace
 from gateway.proxy.framing import Framing
 from gateway.proxy.journey import ClientGoneError, DeadlineError, Journey
 from gateway.proxy.message import Message, Network, client_address, plain_address
@@ -23,10 +23,14 @@ from gateway.proxy.sweep import Sweep
 
 MAX_HELD = 262_144
 """Body bytes kept in memory for one request before the client is made to wait."""
+MAX_UNSENT = 65_536
+"""Bytes of answers that wait for one client before its backend is made to wait."""
 MAX_WAITING = 16
 """Pipelined requests read ahead of the one being served."""
 LINGER_SECONDS = 2.0
 """After an early answer: how long what the client still sends is read and thrown away, so that it sees the answer."""
+FIRST_REQUEST_SECONDS = 1.0
+"""While the gateway ends: how long a connection that has brought no request yet may still bring one."""
 
 _RESET, _ORDERLY = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
 """Values of SO_LINGER: what the kernel does when the connection is closed, by us or because this process died."""
@@ -35,9 +39,13 @@ Serve = Callable[["Client", Message], Coroutine[Any, Any, None]]
 
 
 class Listener:
-    """What all connections of a worker share. `empty` is set once it drains and the last connection is gone."""
+    """What all connections of a worker share.
 
-    __slots__ = ("clients", "draining", "empty", "limits", "secure", "serve", "sweep", "trusted")
+    `draining`: every answer that begins is the last one on its connection, and says so. `ending`: no connection stays
+    open without a request. `empty` is set while it is ending and no connection is left.
+    """
+
+    __slots__ = ("clients", "draining", "empty", "ending", "limits", "secure", "serve", "sweep", "trusted")
 
     def __init__(
         self, serve: Serve, limits: ScoringSettings, sweep: Sweep, *, secure: bool, trusted: tuple[Network, ...] = ()
@@ -50,6 +58,7 @@ class Listener:
         self.clients: set[Client] = set()
         self.empty = asyncio.Event()
         self.draining = False
+        self.ending = False
 
     def __call__(self) -> Client:
         """The protocol of a new connection."""
@@ -57,7 +66,7 @@ class Listener:
 
     def drain(self) -> None:
         """Answer what is under way, then close: idle connections now, the others with their answer."""
-        self.draining = True
+        self.draining = self.ending = True
         for client in list(self.clients):
             client.close_if_idle()
         self.left(None)
@@ -65,7 +74,7 @@ class Listener:
     def left(self, client: Client | None) -> None:
         """This connection is gone."""
         self.clients.discard(client)
-        if self.draining and not self.clients:
+        if self.ending and not self.clients:
             self.empty.set()
 
 
@@ -83,6 +92,7 @@ class Client(asyncio.Protocol):
         "_message",
         "_peer",
         "_reading_paused",
+        "_taken",
         "_transport",
         "_waiting",
         "committed",
@@ -101,6 +111,7 @@ class Client(asyncio.Protocol):
         self._message: Message | None = None
         self._journey: Journey | None = None
         self._reading_paused = False
+        self._taken = 0
         self._closing = False
         self._ends_by_eof = False
         self._half_closed = False
@@ -121,7 +132,7 @@ class Client(asyncio.Protocol):
 
     @property
     def draining(self) -> bool:
-        """Whether this answer should be the last one on its connection."""
+        """Whether an answer that begins now is the last one on its connection."""
         return self._listener.draining
 
     @property
@@ -171,7 +182,7 @@ class Client(asyncio.Protocol):
             self._on_close(_ORDERLY)
         if self.gone:
             self._listener.sweep.forget(self)
-        elif not keep or self._listener.draining:
+        elif not keep or self._listener.ending:
             self._close_after_answer()
         elif message.complete:
             self._next()
@@ -189,8 +200,12 @@ class Client(asyncio.Protocol):
             return
         peer = transport.get_extra_info("peername")
         self._peer = plain_address(peer[0]) if isinstance(peer, tuple) else "127.0.0.1"
+        if listener.secure:
+            # uvloop would hold half a megabyte here for each client that does not read.
+            self._transport.set_write_buffer_limits(MAX_UNSENT)
         listener.clients.add(self)
-        self._watch(listener.limits.header_timeout_seconds)
+        listener.empty.clear()
+        self._watch(FIRST_REQUEST_SECONDS if listener.ending else listener.limits.header_timeout_seconds)
 
     def connection_lost(self, _: Exception | None) -> None:
         self.gone = True
@@ -244,13 +259,19 @@ class Client(asyncio.Protocol):
             detail = "The head of the request did not arrive in time."
             self._framing.refuse(Reply(408, "head_timeout", detail, "head", closes=True))
             self._next()
+        elif self._reads_on():
+            self._watch(self._listener.limits.body_timeout_seconds)
+        elif self._is_idle and not self._transport.get_write_buffer_size():
+            self._take_leave()
         else:
             self._abort()
 
     def close_if_idle(self) -> None:
-        """Close the connection if no request is under way or arriving."""
-        if self._journey is None and not self._framing.in_head and not self._waiting and not self._closing:
-            self._transport.close()
+        """Close the connection if no request is under way or arriving; soon, if it has brought none yet."""
+        if self._is_idle:
+            self._take_leave()
+        elif self._framing.arriving is None:
+            self._watch(FIRST_REQUEST_SECONDS)
 
     def _arrived(self, message: Message) -> None:
         exchange = message.exchange
@@ -285,6 +306,21 @@ class Client(asyncio.Protocol):
         """Whether another request may be served now."""
         return self._journey is None and not self.gone and not self._closing
 
+    @property
+    def _is_idle(self) -> bool:
+        """Whether its last request was answered, and no other is arriving."""
+        arriving = self._framing.arriving
+        return self._is_free and arriving is not None and arriving.complete and not self._waiting
+
+    def _take_leave(self) -> None:
+        """Close an idle connection. A request that is crossing sees its end, and no reset: its client may repeat it."""
+        self._closing = True
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+        self._watch(LINGER_SECONDS)
+
     def _await_next(self) -> None:
         if self._half_closed and not self._waiting:
             self._close_after_answer()
@@ -298,7 +334,7 @@ class Client(asyncio.Protocol):
             self._watch(limits.keep_alive_seconds)
 
     def _abort(self) -> None:
-        if self._ends_by_eof:
+        if self._ends_by_eof and (self._journey is not None or self._transport.get_write_buffer_size()):
             # Of an answer without a length, what is dropped here would not be missed.
             self._on_close(_RESET)
         self._transport.abort()
@@ -307,6 +343,11 @@ class Client(asyncio.Protocol):
         connection = self._transport.get_extra_info("socket")
         if connection is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, manner)
+
+    def _reads_on(self) -> bool:
+        """Whether the client took a fair part of its answer since the last look, and has more to take."""
+        before, self._taken = self._taken, pace.taken(self._transport.get_extra_info("socket"))
+        return self._taken - before >= pace.MIN_RATE * self._listener.limits.body_timeout_seconds
 
     def _watch(self, seconds: float) -> None:
         self._listener.sweep.watch(self, time.monotonic() + seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 import time
 from urllib.parse import urlsplit
@@ -13,12 +14,25 @@ from gateway.proxy.journey import PAUSE, Journey
 IDLE_SECONDS = 4.0
 """Kept connections are used again only for this long: common servers close theirs after 5 s, and a request sent into a
 closing connection is lost without a sign whether it was computed."""
+OUR_OWN_FAULT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+"""This process or machine ran out of descriptors, memory or ports: that says nothing about the backend."""
 
 
 class Upstream:
     """Everything this worker has open to one backend."""
 
-    __slots__ = ("_address", "_closed", "_host", "_idle", "_loop", "_port", "_server_name", "_ssl", "authority")
+    __slots__ = (
+        "_address",
+        "_closed",
+        "_closing_stale",
+        "_host",
+        "_idle",
+        "_loop",
+        "_port",
+        "_server_name",
+        "_ssl",
+        "authority",
+    )
 
     def __init__(
         self,
@@ -42,6 +56,7 @@ class Upstream:
         self._server_name = (server_name or self._host) if context else None
         self._idle: list[Connection] = []
         self._closed = False
+        self._closing_stale: asyncio.TimerHandle | None = None
         self.authority = parts.netloc.encode()
 
     def kept(self, now: float) -> Connection | None:
@@ -64,7 +79,10 @@ class Upstream:
             attempt.cancel()
             attempt.add_done_callback(_close_unwanted)
             raise
-        return attempt.result()
+        connection = attempt.result()
+        if connection.transport.is_closing():
+            raise UpstreamError("closed", "the backend closed the connection at once", unsent=True)
+        return connection
 
     async def _open(self) -> Connection:
         try:
@@ -74,18 +92,20 @@ class Upstream:
         except ssl.SSLError as error:
             raise UpstreamError("tls", f"TLS with the backend failed: {error}", unsent=True) from None
         except (OSError, UnicodeError) as error:
+            if isinstance(error, OSError) and error.errno in OUR_OWN_FAULT:
+                raise UpstreamError("exhausted", f"nothing left to connect with: {error}", unsent=True) from None
             raise UpstreamError("refused", f"no connection to the backend: {error}", unsent=True) from None
         return connection
 
     def keep(self, connection: Connection) -> None:
-        """Put a clean connection aside for the next request; those that grew stale meanwhile are closed."""
+        """Put a clean connection aside for the next request, for as long as it is fresh."""
         if self._closed:
             connection.transport.abort()
             return
-        connection.idle_since = now = time.monotonic()
-        while self._idle and now - self._idle[0].idle_since > IDLE_SECONDS:
-            self._idle.pop(0).transport.abort()
+        connection.idle_since = time.monotonic()
         self._idle.append(connection)
+        if self._closing_stale is None:
+            self._closing_stale = self._loop.call_later(IDLE_SECONDS, self._close_stale)
 
     def drop(self, connection: Connection) -> None:
         """This connection is closed."""
@@ -95,9 +115,19 @@ class Upstream:
     def close(self) -> None:
         """Close what is idle. Connections in use close when their request has ended."""
         self._closed = True
+        if self._closing_stale is not None:
+            self._closing_stale.cancel()
+            self._closing_stale = None
         for connection in self._idle:
             connection.transport.abort()
         self._idle.clear()
+
+    def _close_stale(self) -> None:
+        """Connections that will not be used again hold descriptors, here and at the backend."""
+        now = time.monotonic()
+        while self._idle and now - self._idle[0].idle_since > IDLE_SECONDS:
+            self._idle.pop(0).transport.abort()
+        self._closing_stale = self._loop.call_later(IDLE_SECONDS, self._close_stale) if self._idle else None
 
 
 def _close_unwanted(attempt: asyncio.Task[Connection]) -> None:

@@ -11,7 +11,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gateway.core import token
@@ -20,6 +20,7 @@ from gateway.core.route import RouteTable
 from gateway.core.settings import Settings
 from gateway.core.snapshot import Trust, Update
 from gateway.policy import World
+from gateway.proxy.acceptor import Acceptor, most_connections
 from gateway.proxy.access_log import AccessLog
 from gateway.proxy.cells import SharedCells
 from gateway.proxy.certificates import Certificates
@@ -36,9 +37,12 @@ from gateway.proxy.sweep import Sweep
 log = logging.getLogger("gateway.worker")
 
 HEARTBEAT_SECONDS = 0.5
-BACKLOG = 4096
 LAME_DUCK_SECONDS = 5.0
 """While a load balancer learns that this replica goes, it still sends requests here: they are answered."""
+HANDSHAKE_SECONDS = 1.0
+"""After that, TLS handshakes that had begun may end: until then the listener does not know their connections."""
+WAITING_SHARE = 1 / 6
+"""Of `drain_seconds`, for each of the two at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +61,7 @@ class Worker:
     """Wires the data plane of one process."""
 
     def __init__(self, place: Place, loop: asyncio.AbstractEventLoop) -> None:
-        scoring = place.settings.scoring
+        scoring = replace(place.settings.scoring, max_connections=most_connections(place.settings.scoring))
         self._place = place
         self._loop = loop
         self._seat = place.board.seat(place.number)
@@ -94,6 +98,7 @@ class Worker:
         link.cancel()
         beating.cancel()
         await asyncio.gather(first, link, beating, return_exceptions=True)
+        self._compiler.close()
         self._sweep.close()
         if self._log:
             self._log.close()
@@ -101,21 +106,20 @@ class Worker:
     async def _serve(self, stopping: asyncio.Future[bool]) -> None:
         scoring = self._place.settings.scoring
         certificates = self._place.certificates
-        server = await self._loop.create_server(
-            self._listener,
-            sock=self._place.listening,
-            ssl=certificates.front if certificates else None,
-            ssl_handshake_timeout=scoring.handshake_timeout_seconds if certificates else None,
-            backlog=BACKLOG,
-        )
+        context = certificates.front if certificates else None
+        acceptor = Acceptor(self._listener, self._place.listening, self._loop, context)
+        await acceptor.open()
         self._seat.set_state(READY)
         hurry = await stopping
         self._seat.set_state(DRAINING)
+        self._listener.draining = True
         deadline = self._loop.time() + scoring.drain_seconds
         if not hurry:
-            await asyncio.sleep(min(LAME_DUCK_SECONDS, scoring.drain_seconds / 6))
-        server.close()
+            await asyncio.sleep(min(LAME_DUCK_SECONDS, scoring.drain_seconds * WAITING_SHARE))
+        acceptor.close()
         self._listener.drain()
+        if not hurry:
+            await asyncio.sleep(min(HANDSHAKE_SECONDS, scoring.drain_seconds * WAITING_SHARE))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._listener.empty.wait(), max(0.0, deadline - self._loop.time()))
         for client in list(self._listener.clients):
