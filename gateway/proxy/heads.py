@@ -24,9 +24,7 @@ def request(trip: Trip, target: Target, authority: bytes, length: int | None) ->
     return b"".join(lines)
 
 
-def response(
-    trip: Trip, connection: Connection, extra: Headers, length: int | None, *, is_chunked: bool
-) -> bytes:
+def response(trip: Trip, connection: Connection, extra: Headers, length: int | None, *, is_chunked: bool) -> bytes:
     """The head for the client."""
     exchange, route = trip.exchange, trip.route
     assert route is not None
