@@ -142,6 +142,12 @@ class Pool:
         """Let another worker that waits for this backend know that a permit is free."""
         return self._board.poke(backend.row)
 
+    def pass_on(self) -> None:
+        """Nobody waits here any more. Had another worker just woken this one for a free permit, a third may need it."""
+        for backend in self.backends:
+            if self._limit is None or self._board.outstanding(backend.row) < self._limit:
+                self._board.poke(backend.row)
+
     def _available(self, backend: Backend, now: float) -> bool:
         return backend.resting_until <= now and self._board.healthy(backend.row)
 

@@ -42,6 +42,12 @@ REFUSALS = Metric(
     ("service", "reason"),
     "Requests the gateway itself refused, by reason.",
 )
+TIMEOUTS = Metric(
+    "scoregate_timeouts",
+    "counter",
+    ("service", "stage"),
+    "Requests whose time ran out, by where they were: body, queue, connect, first_byte or answer.",
+)
 UPSTREAM_ERRORS = Metric(
     "scoregate_upstream_errors",
     "counter",
@@ -59,6 +65,7 @@ FROM_WORKERS = (
     BACKEND_DURATION,
     QUEUE_WAIT,
     REFUSALS,
+    TIMEOUTS,
     UPSTREAM_ERRORS,
     KEY_USES,
     IN_FLIGHT,

@@ -23,6 +23,19 @@ MAX_INTERIM = 16
 Kind = Literal["refused", "connect_timeout", "tls", "closed", "garbage", "exhausted"]
 
 
+class _Closed(asyncio.Transport):
+    """In place of a transport that is gone."""
+
+    def is_closing(self) -> bool:
+        return True
+
+    def abort(self) -> None:
+        pass
+
+
+_NO_PARSER, _CLOSED = httptools.HttpResponseParser(object()), _Closed()
+
+
 class UpstreamError(Exception):
     """A backend failed. `unsent`: not a byte of the request was handed to it, so another may have it."""
 
@@ -50,6 +63,7 @@ class Connection(asyncio.Protocol):
         "_interim",
         "_is_chunked",
         "_is_interim",
+        "_is_lost",
         "_keeper",
         "_keeps_alive",
         "_overhead",
@@ -80,6 +94,7 @@ class Connection(asyncio.Protocol):
         self.write_paused = False
         self.error: UpstreamError | None = None
         self._parser = httptools.HttpResponseParser(self)
+        self._is_lost = False
         self._reset()
 
     def _reset(self) -> None:
@@ -130,8 +145,15 @@ class Connection(asyncio.Protocol):
         self.journey = None
         if self.complete and self.error is None and self._may_be_kept() and not self.transport.is_closing():
             self._keeper.keep(self)
+        elif self._is_lost:
+            self._part()
         else:
             self.transport.abort()
+
+    def _part(self) -> None:
+        """It is closed, and no request is on it. What refers to each other is freed now, not by a search for cycles."""
+        self._parser = _NO_PARSER
+        self.transport = _CLOSED
 
     def _may_be_kept(self) -> bool:
         return self._keeps_alive and self.body_expected and self.request_done
@@ -174,6 +196,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._keeper.drop(self)
+        self._is_lost = True
+        if self.journey is None:
+            self._part()
         if self.journey is None or self.complete or self.error is not None:
             return
         ends_by_close = self.head_ready and self.length is None and not self._is_chunked

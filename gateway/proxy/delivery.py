@@ -7,7 +7,7 @@ import time
 from gateway.core import dialect
 from gateway.proxy import answer, heads
 from gateway.proxy.connection import Connection
-from gateway.proxy.journey import PAUSE, ClientGoneError
+from gateway.proxy.journey import PAUSE, ClientGoneError, DeadlineError
 from gateway.proxy.listener import Client
 from gateway.proxy.message import Message
 from gateway.proxy.trip import Trip
@@ -64,6 +64,11 @@ async def _stream(connection: Connection, client: Client, trip: Trip, *, is_chun
             if trip.streams and not is_stalled:
                 client.set_deadline(time.monotonic() + spec.stream_idle_timeout_ms / 1000)
             is_stalled = must_wait
-            await PAUSE
+            try:
+                await PAUSE
+            except DeadlineError:
+                if not (trip.streams and is_stalled and client.reads_on()):
+                    raise
+                is_stalled = False
     if is_chunked:
         client.send(answer.LAST_CHUNK)

@@ -35,6 +35,7 @@ class Desk:
             self.give_back(pool, ticket.backend)
         elif not pool:
             self._queueing.discard(pool)
+            pool.pass_on()
 
     def give_back(self, pool: Pool, backend: Backend) -> None:
         """A request has ended at this backend: whoever waits for it may go, here or in another worker."""

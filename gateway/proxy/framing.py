@@ -77,6 +77,12 @@ class Framing:
         message.unreadable(reply, secure=self._secure)
         self._arrived(message)
 
+    def close(self) -> None:
+        """Nothing more comes. What refers to each other is parted: it is freed now, and not by a search for cycles."""
+        self.broken = True
+        self._parser = _NO_PARSER
+        self._arrived = _nobody
+
     def _feed_rest(self, rest: memoryview) -> None:
         """Llhttp stops at an upgrade. None is ever made: what follows is the next request.
 
@@ -151,6 +157,13 @@ class Framing:
 
 class _HeadTooLargeError(Exception):
     pass
+
+
+def _nobody(_: Message) -> None:
+    """Who is told of requests once the connection is closed."""
+
+
+_NO_PARSER = httptools.HttpRequestParser(object())
 
 
 HEAD_TOO_LARGE = Reply(

@@ -79,13 +79,14 @@ class Handler:
 
     def _late(self, client: Client, trip: Trip) -> Reply | None:
         """The deadline passed: before the answer began there is a word for it, later only a broken connection."""
-        trip.outcome, trip.reason = "timeout", trip.stage
+        assert trip.route is not None
+        trip.outcome = trip.reason = "timeout"
+        trip.route.meter.timeouts[trip.stage] += 1
         if trip.status:
             client.break_off()
             return None
         if trip.stage == "body":
             return Reply(408, "body_timeout", "The body of the request did not arrive in time.", "body", closes=True)
-        assert trip.route is not None
         spec = trip.route.spec
         return dialect.timed_out(spec.error_dialect, spec.scoring_timeout_ms, trip.stage)
 
@@ -125,5 +126,5 @@ class Handler:
             trip.outcome = "refused" if trip.outcome == "ok" else trip.outcome
         decorate = trip.route.decorate if trip.route else None
         data = answer.own(reply, exchange, decorate(exchange) if decorate else (), closes=not keep)
-        trip.sent_bytes = len(data)
+        trip.sent_bytes = len(data) - data.index(b"\r\n\r\n") - 4
         client.send(data)

@@ -35,6 +35,8 @@ FIRST_REQUEST_SECONDS = 1.0
 _RESET, _ORDERLY = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
 """Values of SO_LINGER: what the kernel does when the connection is closed, by us or because this process died."""
 
+_NO_TRANSPORT = asyncio.Transport()
+
 Serve = Callable[["Client", Message], Coroutine[Any, Any, None]]
 
 
@@ -162,10 +164,20 @@ class Client(asyncio.Protocol):
         self._resume_reading()
         return data
 
+    def reads_on(self) -> bool:
+        """Whether the client took a fair part of its answer since the last look, and has more to take."""
+        before, self._taken = self._taken, pace.acknowledged(self._socket)
+        is_fair = self._taken - before >= pace.MIN_RATE * self.limits.body_timeout_seconds
+        return is_fair and bool(pace.unsent(self._socket))
+
     def end_by_eof(self) -> None:
         """The answer that begins has no length: until it is whole, the connection can only end with a reset."""
         self._ends_by_eof = True
         self._on_close(_RESET)
+        if not self._listener.secure:
+            # Whole means: in the hands of the kernel, which outlives this process; until then writing is paused.
+            # Under TLS a cut shows by itself: its farewell is missing.
+            self._transport.set_write_buffer_limits(0)
 
     def break_off(self) -> None:
         """End the connection so that the client cannot take a cut answer for a whole one."""
@@ -181,7 +193,7 @@ class Client(asyncio.Protocol):
         if self._ends_by_eof and not self.gone:
             self._on_close(_ORDERLY)
         if self.gone:
-            self._listener.sweep.forget(self)
+            self._let_go()
         elif not keep or self._listener.ending:
             self._close_after_answer()
         elif message.complete:
@@ -212,7 +224,7 @@ class Client(asyncio.Protocol):
         self._listener.left(self)
         self._waiting.clear()
         if self._journey is None:
-            self._listener.sweep.forget(self)
+            self._let_go()
         elif self.committed:
             self._journey.wake()
         else:
@@ -259,7 +271,7 @@ class Client(asyncio.Protocol):
             detail = "The head of the request did not arrive in time."
             self._framing.refuse(Reply(408, "head_timeout", detail, "head", closes=True))
             self._next()
-        elif self._reads_on():
+        elif self.reads_on():
             self._watch(self._listener.limits.body_timeout_seconds)
         elif self._is_idle and not self._transport.get_write_buffer_size():
             self._take_leave()
@@ -333,21 +345,30 @@ class Client(asyncio.Protocol):
         else:
             self._watch(limits.keep_alive_seconds)
 
+    def _let_go(self) -> None:
+        """Nobody uses this connection any more."""
+        self._listener.sweep.forget(self)
+        self._framing.close()
+        self._transport = _NO_TRANSPORT
+
     def _abort(self) -> None:
-        if self._ends_by_eof and (self._journey is not None or self._transport.get_write_buffer_size()):
-            # Of an answer without a length, what is dropped here would not be missed.
+        has_unsent = bool(self._transport.get_write_buffer_size())
+        # Of an answer without a length, what is dropped here would not be missed.
+        is_cut = self._ends_by_eof and (self._journey is not None or has_unsent)
+        is_late = time.monotonic() >= self.due and pace.unsent(self._socket)
+        if is_cut or self.write_paused or is_late:
+            # For who does not read, the kernel would go on holding what it has.
             self._on_close(_RESET)
         self._transport.abort()
 
     def _on_close(self, manner: bytes) -> None:
-        connection = self._transport.get_extra_info("socket")
-        if connection is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, manner)
+        if self._socket is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, manner)
 
-    def _reads_on(self) -> bool:
-        """Whether the client took a fair part of its answer since the last look, and has more to take."""
-        before, self._taken = self._taken, pace.taken(self._transport.get_extra_info("socket"))
-        return self._taken - before >= pace.MIN_RATE * self._listener.limits.body_timeout_seconds
+    @property
+    def _socket(self) -> socket.socket | None:
+        connection: socket.socket | None = self._transport.get_extra_info("socket")
+        return connection
 
     def _watch(self, seconds: float) -> None:
         self._listener.sweep.watch(self, time.monotonic() + seconds)

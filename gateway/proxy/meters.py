@@ -49,6 +49,7 @@ class ServiceMeter:
         "queue_waits",
         "queued",
         "refusals",
+        "timeouts",
     )
 
     def __init__(self, name: str) -> None:
@@ -57,6 +58,7 @@ class ServiceMeter:
         self.backend_durations = Histogram()
         self.queue_waits = Histogram()
         self.refusals: defaultdict[str, int] = defaultdict(int)
+        self.timeouts: defaultdict[str, int] = defaultdict(int)
         self.errors: defaultdict[str, int] = defaultdict(int)
         self.key_uses: defaultdict[str, int] = defaultdict(int)
         self.in_flight = 0
@@ -72,6 +74,7 @@ class ServiceMeter:
         yield _row(meter.QUEUE_WAIT, (name,), self.queue_waits.values())
         for metric, counts in (
             (meter.REFUSALS, self.refusals),
+            (meter.TIMEOUTS, self.timeouts),
             (meter.UPSTREAM_ERRORS, self.errors),
             (meter.KEY_USES, self.key_uses),
         ):

@@ -13,12 +13,21 @@ _BYTES_ACKED, _BYTES_UNSENT = 120, 144
 _TCP_INFO = getattr(socket, "TCP_INFO", None)
 
 
-def taken(connection: socket.socket | None) -> int:
-    """Bytes that the peer has acknowledged so far; 0 if nothing more waits to be sent, or the kernel does not tell."""
+def unsent(connection: socket.socket | None) -> int:
+    """Bytes that the kernel has still to send; 0 if it does not tell."""
+    return _of_info(connection, "I", _BYTES_UNSENT)
+
+
+def acknowledged(connection: socket.socket | None) -> int:
+    """Bytes that the peer has acknowledged so far; 0 if the kernel does not tell."""
+    return _of_info(connection, "Q", _BYTES_ACKED)
+
+
+def _of_info(connection: socket.socket | None, form: str, offset: int) -> int:
     if connection is None or _TCP_INFO is None or connection.family == socket.AF_UNIX:
         return 0
     info = connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 256)
-    if len(info) < _BYTES_UNSENT + 4 or not struct.unpack_from("I", info, _BYTES_UNSENT)[0]:
+    if len(info) < offset + struct.calcsize(form):
         return 0
-    acknowledged: int = struct.unpack_from("Q", info, _BYTES_ACKED)[0]
-    return acknowledged
+    value: int = struct.unpack_from(form, info, offset)[0]
+    return value

@@ -56,13 +56,21 @@ def run_cli(folder: Path, *arguments: str, given: str = "", **environ: str) -> s
 class RunningGateway:
     """`scoregate serve` in `folder`. Ready when made; `start()` runs it again after a stop."""
 
-    program: tuple[str, ...] = (sys.executable, "-m", "gateway")
+    PROGRAM = (sys.executable, "-m", "gateway")
 
-    def __init__(self, folder: Path, arguments: list[str], environ: dict[str, str], evidence: Evidence) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        arguments: list[str],
+        environ: dict[str, str],
+        evidence: Evidence,
+        program: tuple[str, ...] = PROGRAM,
+    ) -> None:
         self.folder = folder
         self.evidence = evidence
         self.ready_file = folder / "var" / "ready.json"
         self._arguments = arguments
+        self._program = program
         self._environ = environ
         self._out, self._err = folder / "stdout.log", folder / "stderr.log"
         evidence.files += [self._out, self._err]
@@ -71,7 +79,7 @@ class RunningGateway:
     def start(self) -> None:
         with self._out.open("ab") as out, self._err.open("ab") as err:
             self.process = subprocess.Popen(
-                [*self.program, "serve", *self._arguments, "--ready-file", str(self.ready_file)],
+                [*self._program, "serve", *self._arguments, "--ready-file", str(self.ready_file)],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=out,

@@ -257,6 +257,18 @@ def test_another_worker_is_poked_about_this_backend():
     assert board.pokes == [0, 1]
 
 
+def test_what_is_free_is_passed_on():
+    """A worker that leaves the queue pokes another for each backend with room, and for no other."""
+    board = Board()
+    pool = pool_of(2, board=board)
+    board.taken[0] = 1
+    pool.pass_on()
+    assert board.pokes == [1]
+    pool.shape(pool.backends, limit=None, max_waiting=1)
+    pool.pass_on()
+    assert board.pokes == [1, 0, 1]
+
+
 STEPS = settings(max_examples=150, stateful_step_count=40, deadline=None)
 FIND = settings(STEPS, max_examples=500, database=None, phases=[Phase.generate])
 

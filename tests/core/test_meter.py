@@ -17,6 +17,7 @@ def test_names_and_labels_stay():
         "scoregate_backend_duration_seconds": ("service",),
         "scoregate_queue_wait_seconds": ("service",),
         "scoregate_refusals": ("service", "reason"),
+        "scoregate_timeouts": ("service", "stage"),
         "scoregate_upstream_errors": ("service", "kind"),
         "scoregate_key_uses": ("service", "slot"),
         "scoregate_requests_in_flight": ("service",),

@@ -147,6 +147,7 @@ class Transport:
         self.arriving = deque()
         self.stalled = self.reading_paused = self.eof = self.closing = self.aborted = self.lost = False
         self.writing_paused = self.resets = False
+        self.high = HIGH_WATER
 
     # --- what the protocol does
 
@@ -160,7 +161,7 @@ class Transport:
             self.received += data
             return
         self.unsent += data
-        if len(self.unsent) > HIGH_WATER and not self.writing_paused:
+        if len(self.unsent) > self.high and not self.writing_paused:
             self.writing_paused = True
             self.protocol.pause_writing()
 
@@ -213,7 +214,8 @@ class Transport:
         return len(self.unsent)
 
     def set_write_buffer_limits(self, high: int) -> None:
-        assert (self.secure, high) == (True, HIGH_WATER)
+        assert high == 0 or (self.secure, high) == (True, HIGH_WATER)
+        self.high = high
 
     # --- what the peer does
 

@@ -151,6 +151,5 @@ def test_four_processes_share_one_limit(run_script) -> None:
 
 
 def test_control_without_the_lock_more_are_admitted(run_script) -> None:
-    """Control: the same without the lock admits more than the limit."""
-    admitted, _ = run_script(RACE.format(kind="Broken"))
-    assert admitted > 1501
+    """Control: the same without the lock admits more than the limit, if not at once then in one of a few tries."""
+    assert any(run_script(RACE.format(kind="Broken"))[0] > 1501 for _ in range(5))

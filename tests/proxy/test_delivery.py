@@ -84,6 +84,28 @@ def test_chunked_answer_for_an_old_client(asked) -> None:
     assert client.lost
 
 
+def test_answer_for_an_old_client_ends_with_a_reset_until_it_is_whole(asked) -> None:
+    """Where the connection's end is the answer's, it is orderly once the kernel has all: a worker may die before."""
+    rig, client, side = asked(version=b"1.0")
+    client.stall()
+    side.send(CHUNKED + b"3\r\nabc\r\n", b"0\r\n\r\n")
+    assert client.resets
+    assert rig.records == []
+    client.unstall()
+    assert client.take().endswith(b"abc")
+    assert client.lost
+    assert not client.resets
+
+
+def test_answer_for_an_old_client_that_is_cut(asked) -> None:
+    """A backend that breaks off in the middle: the client sees a reset, and not the end of a short answer."""
+    _, client, side = asked(version=b"1.0")
+    side.send(CHUNKED + b"3\r\nabc\r\n")
+    side.reset()
+    assert client.aborted
+    assert client.resets
+
+
 def test_answer_until_eof(asked, answers) -> None:
     """An answer without length ends with its connection; the client gets it in chunks and keeps its own."""
     rig, client, side = asked()
@@ -225,7 +247,7 @@ def test_client_that_reads_nothing(asked) -> None:
     side.send(b"186a0\r\n" + b"x" * 100_000 + b"\r\n")
     rig.pass_time(5.1)
     assert client.aborted
-    assert (rig.trip.outcome, rig.trip.stage, rig.trip.reason) == ("timeout", "answer", "answer")
+    assert (rig.trip.outcome, rig.trip.stage, rig.trip.reason) == ("timeout", "answer", "timeout")
 
 
 def test_client_that_reads_nothing_of_a_drip(asked) -> None:

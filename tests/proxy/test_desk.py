@@ -94,6 +94,17 @@ def test_others_are_told(desk, pool, board, clock) -> None:
     assert board.pokes == [1]
 
 
+def test_wake_up_that_comes_too_late_is_passed_on(desk, pool, board, clock) -> None:
+    """Who was woken for a free permit and left before it could be taken leaves it to a third worker."""
+    backend = pool.take(clock.now)
+    first, second = desk.queue(pool, waiting([])), desk.queue(pool, waiting([]))
+    board.give_back(backend.row)
+    desk.leave(pool, first)
+    assert board.pokes == []
+    desk.leave(pool, second)
+    assert board.pokes == [1]
+
+
 def test_rest(desk, pool, board, loop, clock) -> None:
     """A backend that rests takes nobody; when the rest is over, who waited goes."""
     (backend,) = pool.backends

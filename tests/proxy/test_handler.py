@@ -159,4 +159,5 @@ def test_timeout_is_counted_with_its_reason(make_rig, post) -> None:
     client.send(post(b"1"))
     rig.pass_time(1.1)
     assert rig.meter.refusals == {"timeout": 1}
+    assert rig.meter.timeouts == {"first_byte": 1}
     assert list(rig.meter.durations) == [504]

@@ -37,6 +37,7 @@ def test_rows() -> None:
     svc.durations[200].observe(0.2)
     svc.durations[404].observe(0.1)
     svc.refusals["rate_limited"] += 3
+    svc.timeouts["queue"] += 5
     svc.errors["refused"] += 1
     svc.key_uses["primary"] += 2
     svc.in_flight, svc.queued = 4, 1
@@ -46,6 +47,7 @@ def test_rows() -> None:
     assert table[meter.REQUESTS.name, ("svc", "404")] == (1,)
     assert table[meter.DURATION.name, ("svc", "200")][-1] == pytest.approx(0.3)
     assert table[meter.REFUSALS.name, ("svc", "rate_limited")] == (3,)
+    assert table[meter.TIMEOUTS.name, ("svc", "queue")] == (5,)
     assert table[meter.UPSTREAM_ERRORS.name, ("svc", "refused")] == (1,)
     assert table[meter.KEY_USES.name, ("svc", "primary")] == (2,)
     assert table[meter.IN_FLIGHT.name, ("svc",)] == (4,)
@@ -56,7 +58,8 @@ def test_every_row_is_declared() -> None:
     """No row has a name or a number of labels that the control process does not know."""
     meters = Meters()
     meters.of("svc").durations[200].observe(1)
-    for counts in (meters.of("svc").refusals, meters.of("svc").errors, meters.of("svc").key_uses):
+    svc = meters.of("svc")
+    for counts in (svc.refusals, svc.timeouts, svc.errors, svc.key_uses):
         counts["x"] += 1
     declared = {metric.name: metric for metric in meter.FROM_WORKERS}
     listed = meters.rows(0)

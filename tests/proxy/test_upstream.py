@@ -86,13 +86,14 @@ def test_stale_ones_go_by_themselves(upstream, loop, clock) -> None:
     """After a peak the surplus connections are closed without waiting to be tried; a fresh one stays."""
     old = [Traveller(upstream) for _ in range(3)]
     loop.settle()
+    sides = [traveller.connection.transport for traveller in old]
     for traveller in old:
         upstream.keep(traveller.connection)
     loop.advance(2 * IDLE_SECONDS - 0.1)
     new = carried(upstream, loop)
-    assert not any(traveller.connection.transport.aborted for traveller in old)
+    assert not any(side.aborted for side in sides)
     loop.advance(0.2)
-    assert all(traveller.connection.transport.aborted for traveller in old)
+    assert all(side.aborted for side in sides)
     assert upstream.kept(clock.now) is new
     loop.advance(3 * IDLE_SECONDS)
     assert upstream.kept(clock.now) is None
@@ -112,8 +113,9 @@ def test_connection_that_the_backend_closed(upstream, loop, clock) -> None:
 def test_unasked_bytes_end_a_kept_connection(upstream, loop, clock, data: bytes) -> None:
     """What a backend says without being asked is no answer to the next request."""
     connection = carried(upstream, loop)
-    connection.transport.send(data)
-    assert connection.transport.aborted
+    side = connection.transport
+    side.send(data)
+    assert side.aborted
     assert upstream.kept(clock.now) is None
 
 

@@ -1,0 +1,119 @@
+"""Connections that come and go leave nothing behind for the collector to find."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import ssl
+
+import pytest
+import uvloop
+
+from gateway.certificate import make_development_certificate
+from gateway.core.settings import ScoringSettings, TlsSettings
+from gateway.proxy.connection import Connection
+from gateway.proxy.journey import PAUSE, Journey
+from gateway.proxy.listener import Client, Listener
+from gateway.proxy.sweep import Sweep
+from gateway.proxy.tls import server_context
+from gateway.proxy.upstream import Upstream
+
+TIMES = 20
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+CLOSES = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+@pytest.fixture
+def no_collector():
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def _left(kind: type) -> int:
+    return sum(type(one) is kind for one in gc.get_objects())
+
+
+async def _serve(client: Client, message) -> None:
+    client.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    client.finish(message, keep=True)
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "tls"])
+def test_clients(no_collector, tmp_path, is_tls: bool) -> None:
+    """A client's connection that was closed is freed without the collector."""
+    context, trust = None, None
+    if is_tls:
+        made = make_development_certificate(tmp_path)
+        context = server_context(TlsSettings(certificate=made.certificate, private_key=made.private_key))
+        trust = ssl.create_default_context(cafile=made.ca)
+
+    def come_and_go(port: int) -> None:
+        for _ in range(TIMES):
+            with socket.create_connection(("127.0.0.1", port)) as plain:
+                side = trust.wrap_socket(plain, server_hostname="localhost") if trust else plain
+                side.sendall(GET)
+                assert side.recv(1000)
+                side.close()
+
+    async def work() -> int:
+        loop = asyncio.get_running_loop()
+        listener = Listener(_serve, ScoringSettings(), Sweep(loop), secure=is_tls)
+        server = await loop.create_server(listener, "127.0.0.1", 0, ssl=context)
+        await loop.run_in_executor(None, come_and_go, server.sockets[0].getsockname()[1])
+        async with asyncio.timeout(5):
+            while listener.clients:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        left = _left(Client)
+        server.close()
+        return left
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(work()) == 0
+
+
+def test_backends(no_collector) -> None:
+    """So is a connection to a backend, also where the backend closes each one after its answer."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(CLOSES)
+        writer.close()
+
+    async def ask(upstream: Upstream, journey: Journey) -> None:
+        connection = await upstream.connect(journey)
+        connection.begin(journey, body_expected=True)
+        connection.transport.write(GET)
+        while not connection.complete:
+            await PAUSE
+        connection.release()
+
+    async def work() -> int:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        upstream = Upstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asyncio.get_running_loop())
+        for _ in range(TIMES):
+            journey = Journey()
+            journey.start(ask(upstream, journey))
+            async with asyncio.timeout(5):
+                while not journey.over:
+                    await asyncio.sleep(0.001)
+        await asyncio.sleep(0.05)
+        server.close()
+        return _left(Connection)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(work()) == 0
+
+
+def test_control_a_cycle_is_seen(no_collector) -> None:
+    """Control: what refers to itself stays until it is looked for."""
+
+    class Cycle:
+        def __init__(self) -> None:
+            self.own = self
+
+    Cycle()
+    assert _left(Cycle) == 1
