@@ -275,6 +275,22 @@ def test_client_that_reads_slowly(asked) -> None:
     assert not client.aborted
 
 
+def test_client_that_sips(asked) -> None:
+    """Who takes a fair part of what waits for it is slow, not silent, though not even a buffer gets empty meanwhile."""
+    rig, client, side = asked(stream_idle_timeout_ms=5000)
+    side.send(CHUNKED)
+    client.stall()
+    side.send(b"30d40\r\n" + b"x" * 200_000 + b"\r\n")
+    for _ in range(4):
+        client.sip(30_000)
+        rig.pass_time(5.1)
+        assert not client.aborted
+    client.sip(1000)
+    rig.pass_time(5.1)
+    assert client.aborted
+    assert client.resets
+
+
 # --- deadlines of an answer
 
 
