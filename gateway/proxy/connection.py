@@ -7,6 +7,7 @@ is an `UpstreamError`, and its connection is never used again.
 from __future__ import annotations
 
 import asyncio
+import select
 from typing import Literal, Protocol
 
 import httptools
@@ -68,6 +69,7 @@ class Connection(asyncio.Protocol):
         "_keeps_alive",
         "_overhead",
         "_parser",
+        "_poll",
         "_reading_paused",
         "body_expected",
         "buffered",
@@ -95,6 +97,7 @@ class Connection(asyncio.Protocol):
         self.error: UpstreamError | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._is_lost = False
+        self._poll: select.poll | None = None
         self._reset()
 
     def _reset(self) -> None:
@@ -126,6 +129,22 @@ class Connection(asyncio.Protocol):
         self._reset()
         self.journey = journey
         self.body_expected = body_expected
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether an idle connection is as it was left: a request must meet neither its end nor an answer to nothing.
+
+        The kernel may know of either before the event loop does.
+        """
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLRDHUP)
+        return not self.transport.is_closing() and not self._poll.poll(0)
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether it carries a request of which not a byte was answered."""
+        return self.journey is not None and not self.head_ready and not self._overhead
 
     def take(self) -> bytes:
         """The body bytes that have arrived and were not taken yet."""

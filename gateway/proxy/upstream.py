@@ -14,6 +14,9 @@ from gateway.proxy.journey import PAUSE, Journey
 IDLE_SECONDS = 4.0
 """Kept connections are used again only for this long: common servers close theirs after 5 s, and a request sent into a
 closing connection is lost without a sign whether it was computed."""
+HASTY_SECONDS = 0.2
+DISTRUST_SECONDS = 30.0
+"""A backend that closes so soon after an answer, without saying so, is sent one request a connection for a while."""
 OUR_OWN_FAULT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 """This process or machine ran out of descriptors, memory or ports: that says nothing about the backend."""
 
@@ -25,6 +28,7 @@ class Upstream:
         "_address",
         "_closed",
         "_closing_stale",
+        "_distrusted_until",
         "_host",
         "_idle",
         "_loop",
@@ -56,6 +60,7 @@ class Upstream:
         self._server_name = (server_name or self._host) if context else None
         self._idle: list[Connection] = []
         self._closed = False
+        self._distrusted_until = 0.0
         self._closing_stale: asyncio.TimerHandle | None = None
         self.authority = parts.netloc.encode()
 
@@ -63,8 +68,10 @@ class Upstream:
         """The connection used last, if one is open and fresh."""
         while self._idle:
             connection = self._idle.pop()
-            if now - connection.idle_since <= IDLE_SECONDS and not connection.transport.is_closing():
-                return connection
+            if now - connection.idle_since <= IDLE_SECONDS:
+                if connection.is_quiet:
+                    return connection
+                self._suspect(connection, now)
             connection.transport.abort()
         return None
 
@@ -99,10 +106,10 @@ class Upstream:
 
     def keep(self, connection: Connection) -> None:
         """Put a clean connection aside for the next request, for as long as it is fresh."""
-        if self._closed:
+        connection.idle_since = now = time.monotonic()
+        if self._closed or now < self._distrusted_until:
             connection.transport.abort()
             return
-        connection.idle_since = time.monotonic()
         self._idle.append(connection)
         if self._closing_stale is None:
             self._closing_stale = self._loop.call_later(IDLE_SECONDS, self._close_stale)
@@ -111,6 +118,13 @@ class Upstream:
         """This connection is closed."""
         if connection in self._idle:
             self._idle.remove(connection)
+            self._suspect(connection, time.monotonic())
+        elif connection.is_unanswered:
+            self._suspect(connection, time.monotonic())
+
+    def _suspect(self, connection: Connection, now: float) -> None:
+        if now - connection.idle_since < HASTY_SECONDS:
+            self._distrusted_until = now + DISTRUST_SECONDS
 
     def close(self) -> None:
         """Close what is idle. Connections in use close when their request has ended."""

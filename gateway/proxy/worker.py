@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import itertools
 import logging
 import os
 import secrets
@@ -20,6 +21,7 @@ from gateway.core.route import RouteTable
 from gateway.core.settings import Settings
 from gateway.core.snapshot import Trust, Update
 from gateway.policy import World
+from gateway.proxy import memory
 from gateway.proxy.acceptor import Acceptor, most_connections
 from gateway.proxy.access_log import AccessLog
 from gateway.proxy.cells import SharedCells
@@ -37,6 +39,7 @@ from gateway.proxy.sweep import Sweep
 log = logging.getLogger("gateway.worker")
 
 HEARTBEAT_SECONDS = 0.5
+BEATS_PER_TRIM = 20
 LAME_DUCK_SECONDS = 5.0
 """While a load balancer learns that this replica goes, it still sends requests here: they are answered."""
 HANDSHAKE_SECONDS = 1.0
@@ -142,8 +145,10 @@ class Worker:
         return True, False, "serving"
 
     async def _beat(self) -> None:
-        while True:
+        for count in itertools.count(1):
             self._seat.beat()
+            if count % BEATS_PER_TRIM == 0:
+                memory.give_back()
             if self._place.certificates:
                 self._place.certificates.poll()
             await asyncio.sleep(HEARTBEAT_SECONDS)

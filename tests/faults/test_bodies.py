@@ -173,7 +173,7 @@ def test_large_body_up(gateway: RunningGateway, container: StreamingServer, fram
 
 @pytest.mark.parametrize("size", [100 * MB, pytest.param(1024 * MB, marks=pytest.mark.prove)], ids=["100MB", "1GB"])
 @pytest.mark.parametrize("framing", ["content-length", "chunked"])
-def test_large_body_down(gateway: RunningGateway, container: StreamingServer, framing: str, size: int) -> None:
+def test_large_body_down(gateway, container: StreamingServer, framing: str, size: int, show) -> None:
     """An answer of 100 MB or 1 GB arrives as it was sent, and the worker's memory stays flat."""
     is_chunked = framing == "chunked"
 
@@ -192,6 +192,7 @@ def test_large_body_down(gateway: RunningGateway, container: StreamingServer, fr
         assert client.head()[0] == 200
         for piece in client.chunks() if is_chunked else client.pieces(size):
             digest.update(piece)
+    show(f"{size // MB} MB down, {framing}: the worker needs {growth.bytes / MB:.1f} MB more")
     assert digest.hexdigest() == _digest_of(size)
     assert growth.bytes < GROWTH
 

@@ -69,6 +69,7 @@ STARTS = [
     passes("start-two-spaces", head(TWO, start=b"POST  @TARGET@ HTTP/1.1") + b"{}"),
     passes("start-1.0", head(TWO, start=b"POST @TARGET@ HTTP/1.0") + b"{}"),
     passes("start-1.0-kept", head(TWO, b"Connection: keep-alive", start=b"POST @TARGET@ HTTP/1.0") + b"{}"),
+    passes("start-rtsp", head(TWO, start=b"POST @TARGET@ RTSP/1.0") + b"{}"),
     passes("start-put", head(TWO, start=b"PUT @TARGET@ HTTP/1.1") + b"{}"),
     passes("start-head", head(start=b"HEAD @TARGET@ HTTP/1.1"), b"", to_head=True),
     unfinished("start-never-ends", b"POST @TARGET@&a="),

@@ -220,7 +220,7 @@ STRANGERS = [
 
 KEPT = [
     _whole("closes-after-each", OK + b"Connection: close\r\n" + LENGTH + b"\r\nright", then=Then.CLOSE),
-    _whole("closes-without-a-word", ANSWER, then=Then.CLOSE, settles=True),
+    _whole("closes-without-a-word", ANSWER, then=Then.CLOSE, settles=True, pause=0),
     _whole("resets-after-it", ANSWER, then=Then.RESET, pause=0.05, settles=True),
     _whole("says-close-and-stays", OK + b"Connection: close\r\n" + LENGTH + b"\r\nright"),
     _whole("old-with-length", b"HTTP/1.0 200 OK\r\n" + LENGTH + b"\r\nright", then=Then.CLOSE),

@@ -216,6 +216,25 @@ HARMFUL = {
 }
 
 
+async def test_closing_without_a_word_costs_little(gateways: list[GatewayProcess]) -> None:
+    """A backend that closes after every answer without saying so is found out: of 400 requests hardly any is lost."""
+    statuses: list[int] = []
+
+    async def ask() -> None:
+        reader, writer = await asyncio.open_connection(HOST, gateways[0].port, limit=MAX_HEAD)
+        path = "/api/v1/service/closes-without-a-word/score?lie"
+        for _ in range(50):
+            head = f"POST {path} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 2\r\n\r\n"
+            writer.write(head.encode() + b"{}")
+            statuses.append((await read_answer(reader)).status)
+        writer.close()
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(ask() for _ in range(8)))
+    assert len(statuses) == 400
+    assert statuses.count(200) >= 390
+
+
 def test_nobody_listens(start_gateway) -> None:
     """A backend that refuses connections: 503 with Retry-After at once, and no permit is held."""
     with socket.create_server((HOST, 0)) as server:

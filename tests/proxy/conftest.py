@@ -40,6 +40,7 @@ from gateway.proxy.meters import Meters
 from gateway.proxy.sweep import Sweep
 
 HIGH_WATER = 65_536
+NEVER_READABLE = os.eventfd(0)
 DIGEST_KEY = b"d" * 32
 PRIMARY = b"a-key-of-this-service"
 TIMED = (compiler, delivery, desk, forward, handler, listener, message, sweep, upstream)
@@ -202,6 +203,9 @@ class Transport:
         self.resets = struct.unpack("ii", value) == (1, 0)
 
     family = socket.AF_INET
+
+    def fileno(self) -> int:
+        return NEVER_READABLE
 
     def getsockopt(self, level, option, size: int) -> bytes:
         assert (level, option) == (socket.IPPROTO_TCP, socket.TCP_INFO)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
+import platform
+import resource
 import socket
 import ssl
+from pathlib import Path
 
 import pytest
 import uvloop
 
 from gateway.certificate import make_development_certificate
 from gateway.core.settings import ScoringSettings, TlsSettings
+from gateway.proxy import memory
 from gateway.proxy.connection import Connection
 from gateway.proxy.journey import PAUSE, Journey
 from gateway.proxy.listener import Client, Listener
@@ -117,3 +122,24 @@ def test_control_a_cycle_is_seen(no_collector) -> None:
 
     Cycle()
     assert _left(Cycle) == 1
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library: nothing to give back")
+def test_gaps_are_given_back() -> None:
+    """Pages that are free between used blocks go back to the system."""
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    libc.free.argtypes = [ctypes.c_void_p]
+    blocks = [libc.malloc(60_000) for _ in range(1000)]
+    for block in blocks:
+        ctypes.memset(block, 1, 60_000)
+    for block in blocks[::2] + blocks[1:-1:2]:
+        libc.free(block)
+    before = _resident()
+    memory.give_back()
+    assert before - _resident() > 40_000_000
+    libc.free(blocks[-1])
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from gateway.proxy.connection import UpstreamError
 from gateway.proxy.journey import ClientGoneError, DeadlineError, Journey
-from gateway.proxy.upstream import IDLE_SECONDS, Upstream
+from gateway.proxy.upstream import DISTRUST_SECONDS, IDLE_SECONDS, Upstream
 
 
 @pytest.fixture
@@ -102,11 +104,52 @@ def test_stale_ones_go_by_themselves(upstream, loop, clock) -> None:
 def test_connection_that_the_backend_closed(upstream, loop, clock) -> None:
     """A kept connection that the backend closed is forgotten; one that is just closing is not used."""
     connection = carried(upstream, loop)
+    clock.now += 1
     connection.transport.shut()
     assert upstream.kept(clock.now) is None
     connection = carried(upstream, loop)
+    clock.now += 1
     connection.transport.closing = True
     assert upstream.kept(clock.now) is None
+    connection = carried(upstream, loop)
+    assert upstream.kept(clock.now) is connection
+
+
+def test_connection_of_which_the_kernel_knows_more(upstream, loop, clock, monkeypatch) -> None:
+    """An end, or bytes, that have arrived but were not read yet keep a connection from being used again."""
+    connection = carried(upstream, loop)
+    clock.now += 1
+    with os.fdopen(os.eventfd(1)) as readable:
+        monkeypatch.setattr(connection.transport, "fileno", readable.fileno)
+        assert upstream.kept(clock.now) is None
+    assert connection.transport.aborted
+
+
+@pytest.mark.parametrize("moment", ["idle", "unread", "used again"])
+def test_backend_that_closes_after_each_answer(upstream, loop, clock, monkeypatch, moment: str) -> None:
+    """Who closes right after an answer, unsaid, is sent one request a connection; after a while it is tried anew."""
+    connection = carried(upstream, loop)
+    clock.now += 0.1
+    if moment == "idle":
+        connection.transport.shut()
+    elif moment == "used again":
+        assert upstream.kept(clock.now) is connection
+        connection.begin(Journey(), body_expected=True)
+        connection.journey.start(_nothing())
+        connection.transport.reset()
+    else:
+        with os.fdopen(os.eventfd(1)) as readable:
+            monkeypatch.setattr(connection.transport, "fileno", readable.fileno)
+            assert upstream.kept(clock.now) is None
+    assert carried(upstream, loop).transport.aborted
+    assert upstream.kept(clock.now) is None
+    clock.now += DISTRUST_SECONDS
+    connection = carried(upstream, loop)
+    assert upstream.kept(clock.now) is connection
+
+
+async def _nothing() -> None:
+    pass
 
 
 @pytest.mark.parametrize("data", [b"HTTP/1.1 408 Timeout\r\nContent-Length: 0\r\n\r\n", b"x"])

@@ -7,6 +7,7 @@ way for a while, then waits in the other end's `_unread` while that one does not
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import socket
 import struct
@@ -17,6 +18,7 @@ from typing import Any
 from virtual_time import Process
 
 HIGH = 65_536
+NEVER_READABLE = os.eventfd(0)
 EOF, RESET = "eof", "reset"
 
 
@@ -28,6 +30,10 @@ class FakeSocket:
     def __init__(self, end: End) -> None:
         self.resets = False
         self._end = end
+
+    def fileno(self) -> int:
+        """A descriptor on which nothing ever happens: here the loop always knows as much as the kernel."""
+        return NEVER_READABLE
 
     def getsockopt(self, level: int, option: int, size: int) -> bytes:
         """Linux's `struct tcp_info`: bytes acknowledged, and bytes that the kernel still holds."""
