@@ -26,7 +26,7 @@ OVERHEAD_PER_BYTE = 16
 class Framing:
     """The requests of one connection. `arriving`: the one whose bytes come now, or came last."""
 
-    __slots__ = ("_arrived", "_head_bytes", "_max_head", "_overhead", "_parser", "_secure", "arriving", "broken")
+    __slots__ = ("_arrived", "_head_bytes", "_max_head", "_parser", "_secure", "_trailer_bytes", "arriving", "broken")
 
     def __init__(self, arrived: Callable[[Message], None], *, max_head: int, secure: bool) -> None:
         """`arrived` is called with each request whose head is complete, in order; `max_head` in bytes."""
@@ -35,7 +35,7 @@ class Framing:
         self._secure = secure
         self._parser = httptools.HttpRequestParser(self)
         self._head_bytes = 0
-        self._overhead = 0
+        self._trailer_bytes = 0
         self.arriving: Message | None = None
         self.broken = False
 
@@ -111,6 +111,7 @@ class Framing:
     def on_message_begin(self) -> None:
         """A request begins."""
         self.arriving = Message()
+        self._trailer_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         """A piece of the request target."""
@@ -122,6 +123,10 @@ class Framing:
         message = self.arriving
         assert message is not None
         if message.exchange is not None:
+            # It may be here whole before its weight is looked at: the same refusal however the bytes are cut.
+            self._trailer_bytes += len(name) + len(value)
+            if self._trailer_bytes > self._max_head:
+                raise _HeadTooLargeError
             return
         message.headers.append((name.lower(), name, value))
         if len(message.headers) > MAX_HEADERS:

@@ -104,6 +104,14 @@ def test_body_and_trailer() -> None:
     assert message.exchange.length is None
 
 
+@pytest.mark.parametrize("field", [b"X: " + b"a" * 40_000, b"\r\n".join([b"X: " + b"a" * 2_000] * 20)])
+def test_long_trailer_in_one_read(field: bytes) -> None:
+    """A trailer longer than a head may be is refused also when it is here whole in one read."""
+    (message,), cut = read(CHUNKED + b"3\r\nabc\r\n0\r\n" + field + b"\r\n\r\n")
+    assert message.refusal.status == 431
+    assert cut.broken
+
+
 def test_many_upgrades_in_one_read() -> None:
     """A thousand pipelined requests that offer h2c are a thousand requests."""
     one = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
