@@ -8,7 +8,9 @@ any answer below 500 is a sign of life; a path that was configured must answer 2
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import random
 import ssl
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from gateway.core.ejection import SUSPECT
 from gateway.core.scoreboard import HealthBoard
 from gateway.core.snapshot import ServiceEntry
 from gateway.core.spec import BackendTlsSpec, HealthSpec
@@ -63,26 +66,40 @@ class Prober:
         self._good = 0
         self._bad = 0
         self._tls: ssl.SSLContext | bool | None = None
+        self._hurry = asyncio.Event()
 
     async def run(self, delay: float) -> None:
         """Look again and again, `delay` seconds from now first."""
         await asyncio.sleep(delay)
         while True:
             await self.look()
-            await asyncio.sleep(self._target.health.interval_seconds * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
+            seconds = self._target.health.interval_seconds * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._hurry.wait()
+            self._hurry.clear()
+
+    def hurry(self) -> None:
+        """Look now and not later, if the workers suspect this backend."""
+        if self._board.standing(self._target.row) == SUSPECT:
+            self._hurry.set()
 
     async def look(self) -> None:
         """One look: at the scoreboard, and at the backend itself if that says nothing."""
-        served = self._board.served(self._target.row)
+        row = self._target.row
+        served = self._board.served(row)
         moved, self._served = served != self._served, served
-        if moved:
+        if moved and self._board.standing(row) != SUSPECT:
             self._judge(None)
-        elif self._board.outstanding(self._target.row) == 0:
+        elif self._board.outstanding(row) == 0:
             await self._probe()
 
     async def _probe(self) -> None:
         try:
-            self._judge(await self._ask())
+            reason = await self._ask()
+            if reason is None:
+                self._board.absolve(self._target.row)
+            self._judge(reason)
         except TimeoutError:
             if self._board.outstanding(self._target.row) == 0:
                 self._judge(f"no answer within {self._target.health.timeout_seconds:g} s")
@@ -137,9 +154,18 @@ class Probes:
         self._rows: dict[str, dict[int, datetime]] = {}
         self._by_row: dict[int, Prober] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._alarm: int | None = None
+
+    def listen(self) -> None:
+        """Hear from now on when workers suspect a backend. Needs the running loop."""
+        self._alarm = self._board.wakeup
+        if self._alarm is not None:
+            asyncio.get_running_loop().add_reader(self._alarm, self._on_alarm, self._alarm)
 
     async def close(self) -> None:
         """Stop all probers."""
+        if self._alarm is not None:
+            asyncio.get_running_loop().remove_reader(self._alarm)
         tasks = [task for _, task in self._running.values()]
         for task in tasks:
             task.cancel()
@@ -179,6 +205,11 @@ class Probes:
         if prober is not None:
             return prober.state, prober.since
         return "Healthy", self._rows[service][row]
+
+    def _on_alarm(self, descriptor: int) -> None:
+        os.eventfd_read(descriptor)
+        for prober, _ in self._running.values():
+            prober.hurry()
 
     def _start(self, target: Target) -> None:
         if self._session is None:

@@ -31,4 +31,17 @@ class HealthBoard(Protocol):
         """Requests that all workers have at this backend now (a hint)."""
 
     def served(self, row: int) -> int:
-        """How many answers the backend gave so far, counted by all workers: a change stands for a good probe."""
+        """How many good answers the backend gave so far, counted by all workers: a change stands for a good probe."""
+
+    def standing(self, row: int) -> int:
+        """What the workers think of this backend: IN, SUSPECT, EJECTED or TRIAL of `core.ejection`."""
+
+    def since(self, row: int) -> float:
+        """When they began to (monotonic seconds); 0.0: always."""
+
+    def absolve(self, row: int) -> None:
+        """A suspect has answered its probe."""
+
+    @property
+    def wakeup(self) -> int | None:
+        """The descriptor that becomes readable when workers suspect a backend; None where there is none."""

@@ -46,7 +46,7 @@ def line(trip: Trip, ended: float, wall: float) -> dict[str, Any]:
         "model_status": trip.model_status,
         "client_request_id": exchange.client_request_id,
         "auth_type": caller.auth_type if trip.route else "",
-        "caller": caller.subject if caller.auth_type == "token" else "",
+        "caller": "" if caller.slot or caller.auth_type == "none" else caller.subject,
         "key_id": caller.key_id,
         "slot": caller.slot,
         "service": trip.route.name if trip.route else "",

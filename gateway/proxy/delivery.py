@@ -6,9 +6,9 @@ import time
 
 from gateway.core import dialect
 from gateway.proxy import answer, heads
+from gateway.proxy.client import Client
 from gateway.proxy.connection import Connection
 from gateway.proxy.journey import PAUSE, ClientGoneError, DeadlineError
-from gateway.proxy.listener import Client
 from gateway.proxy.message import Message
 from gateway.proxy.trip import Trip
 
@@ -16,36 +16,40 @@ LONG_ANSWER = 1_048_576
 """Longer answers, and those of unknown length, are streams: the deadline gives way to `stream_idle_timeout_ms`."""
 
 
-async def deliver(connection: Connection, client: Client, message: Message, trip: Trip) -> None:
-    """Pass the answer on whose head has arrived. Raises UpstreamError if its end does not, ClientGoneError."""
+def deliver(connection: Connection, client: Client, message: Message, trip: Trip) -> bool:
+    """Pass on what has arrived of an answer: its head at least. False: more will come, `stream` passes it on."""
     assert trip.route is not None
     trip.answered = time.monotonic()
     trip.stage = "answer"
     trip.model_status = connection.status
     trip.status, extra = dialect.model_status(trip.route.spec.error_dialect, connection.status)
-    is_whole, has_length = connection.complete, connection.length is not None
-    trip.streams = not is_whole and (connection.length is None or connection.length > LONG_ANSWER)
-    is_chunked = not is_whole and not has_length and trip.exchange.version == "1.1"
-    ends_by_eof = not is_whole and not has_length and not is_chunked
+    is_whole, length = connection.complete, connection.length
     # An answer before the end of the request closes: what still comes is not worth reading (RFC 9112 section 9.6).
-    trip.ends_by_close = ends_by_eof or not message.complete or client.draining
-    if ends_by_eof:
-        client.end_by_eof()
+    trip.ends_by_close = not message.complete or client.draining
+    if not is_whole:
+        _begin_stream(connection, client, trip)
     body = connection.take()
     trip.sent_bytes = len(body)
-    is_counted = is_whole and answer.may_have_body(trip.exchange.method, trip.status)
-    length = len(body) if is_counted else connection.length
-    head = heads.response(trip, connection, extra, length, is_chunked=is_chunked)
-    client.send(head + (answer.chunk(body) if is_chunked and body else body))
-    if not is_whole:
-        await _stream(connection, client, trip, is_chunked=is_chunked)
+    if is_whole and answer.may_have_body(trip.exchange.method, trip.status):
+        length = len(body)
+    head = heads.response(trip, connection, extra, length, is_chunked=trip.is_chunked)
+    client.send(head + (answer.chunk(body) if trip.is_chunked and body else body))
+    return is_whole
 
 
-async def _stream(connection: Connection, client: Client, trip: Trip, *, is_chunked: bool) -> None:
-    """Pass the rest on as it comes, no faster than the client takes it."""
+def _begin_stream(connection: Connection, client: Client, trip: Trip) -> None:
+    trip.streams = connection.length is None or connection.length > LONG_ANSWER
+    if connection.length is None:
+        trip.is_chunked = trip.exchange.version == "1.1"
+        if not trip.is_chunked:
+            trip.ends_by_close = True
+            client.end_by_eof()
+
+
+async def stream(connection: Connection, client: Client, trip: Trip) -> None:
+    """Pass the rest on as it comes, no faster than the client takes it. Raises UpstreamError, ClientGoneError."""
     assert trip.route is not None
-    spec = trip.route.spec
-    is_stalled = False
+    spec, is_chunked, is_stalled = trip.route.spec, trip.is_chunked, False
     while True:
         if client.gone and spec.on_client_gone != "drain":
             raise ClientGoneError

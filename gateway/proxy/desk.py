@@ -8,6 +8,9 @@ import time
 from gateway.core.admission import Backend, Pool, Ticket
 from gateway.proxy.journey import Journey
 
+TIMER_SLACK = 0.01
+"""Seconds by which a timer of the event loop may be early."""
+
 
 class Desk:
     """One per worker. It knows the pools in which somebody waits, so that waking costs nothing where nobody does."""
@@ -44,6 +47,17 @@ class Desk:
         if pool:
             self._advance(pool, time.monotonic())
 
+    def failed(self, pool: Pool, backend: Backend, *, is_abandoned: bool) -> float:
+        """A request failed at this backend, or was given up there. Seconds for which it is ejected, mostly 0.0."""
+        now = time.monotonic()
+        ejected = pool.failed(backend, now)
+        avoided = ejected or (pool.suspect(backend, now) if is_abandoned else 0.0)
+        if avoided:
+            # Those who wait may now have to go elsewhere; and later here again.
+            self._recall(pool)
+            self._loop.call_later(avoided + TIMER_SLACK, self._recall, pool)
+        return ejected
+
     def rest(self, backend: Backend, seconds: float) -> None:
         """Leave a backend alone for a while; then see who may go there."""
         backend.resting_until = time.monotonic() + seconds
@@ -54,6 +68,10 @@ class Desk:
         now = time.monotonic()
         for pool in list(self._queueing):
             self._advance(pool, now)
+
+    def _recall(self, pool: Pool) -> None:
+        pool.wake_all()
+        self.advance_all()
 
     def _advance(self, pool: Pool, now: float) -> None:
         pool.advance(now)

@@ -6,26 +6,28 @@ not compute the request. Each phase names itself in `trip.stage` before it waits
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 
 from gateway.core import dialect
 from gateway.core.admission import Backend, Pool
+from gateway.core.ejection import GATEWAY_FAILURES
 from gateway.core.problem import Reply
 from gateway.core.route import Target
 from gateway.proxy import answer, heads
+from gateway.proxy.client import Client
 from gateway.proxy.connection import Connection, UpstreamError
-from gateway.proxy.delivery import deliver
+from gateway.proxy.delivery import deliver, stream
 from gateway.proxy.desk import Desk
 from gateway.proxy.journey import PAUSE, ClientGoneError, DeadlineError
-from gateway.proxy.listener import Client
 from gateway.proxy.message import Message
-from gateway.proxy.pace import MIN_RATE
 from gateway.proxy.trip import Trip
+from gateway.proxy.upload import Upload, check_body
 from gateway.proxy.upstream import Upstream
 
-SMALL_BODY = 65_536
-"""A request body up to this size travels whole: a slow client does not hold a container while it sends."""
+log = logging.getLogger("gateway.worker")
+
 REST_SECONDS = 1.0
 """How long a backend that refused a connection is left alone; the probes take over from there."""
 EXHAUSTED = Reply(
@@ -39,26 +41,15 @@ EXHAUSTED = Reply(
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 
 
-class BodyError(Exception):
-    """The body of the request turned out to be too long, or its framing broken, after it was let in."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(reply.detail)
-        self.reply = reply
-
-
 class Forward:
     """One admitted request on its way. `body`: what of it is sent with the head; `is_whole`: that is all of it."""
 
     __slots__ = (
-        "_awaits",
         "_backend",
         "_body",
-        "_body_timeout",
         "_client",
         "_deadline",
         "_desk",
-        "_heard",
         "_is_whole",
         "_message",
         "_meter",
@@ -68,6 +59,7 @@ class Forward:
         "_target",
         "_tried",
         "_trip",
+        "_upload",
     )
 
     def __init__(self, desk: Desk, client: Client, message: Message, trip: Trip, target: Target) -> None:
@@ -79,66 +71,50 @@ class Forward:
         self._route = target.route
         self._spec = target.route.spec
         self._meter = target.route.meter
-        self._body_timeout = client.limits.body_timeout_seconds
-        self._awaits = ""
-        self._heard = 0
-        self._pool = _choose(target.route.pools)
+        self._upload: Upload | None = None
+        pools = target.route.pools
+        self._pool = pools[0][1] if len(pools) == 1 else _choose(pools)
         self._tried: list[Backend] = []
 
     async def run(self) -> Reply | None:
-        """The gateway's own answer, or None: the backend's was passed on."""
-        await self._receive()
-        reply = await self._admit()
-        if reply is not None:
-            return reply
+        """The gateway's own answer, or None: the backend's was passed on.
+
+        Where nothing has to be waited for, no coroutine is made: each costs as much as the work of a phase.
+        """
+        message, trip, pool = self._message, self._trip, self._pool
+        if not message.complete:
+            self._upload = Upload(self._client, message, trip, self._route)
+            await self._upload.receive()
+        check_body(message, self._route)
+        self._body, self._is_whole = self._client.take_body(message), message.complete
+        trip.deployment = pool.deployment
+        trip.admitted = now = time.monotonic()
+        self._deadline = now + self._spec.scoring_timeout_ms / 1000
+        backend = pool.take(now) or await self._queue(now)
+        if isinstance(backend, Reply):
+            return backend
+        self._backend = trip.backend = backend
         try:
             return await self._carry()
+        except DeadlineError:
+            self._blame_for_lateness()
+            raise
         finally:
-            self._desk.give_back(self._pool, self._backend)
-            if self._trip.sent:
-                self._meter.backend_durations.observe(time.monotonic() - self._trip.sent)
-
-    # --- receive
-
-    async def _receive(self) -> None:
-        """Wait until the body is here whole, or is too large to wait for."""
-        client, message = self._client, self._message
-        if not message.complete:
-            client.invite_body(message)
-            while not message.complete and message.held < SMALL_BODY:
-                await self._await_body()
-                self._check_body()
-        self._check_body()
-        self._body, self._is_whole = client.take_body(message), message.complete
-
-    def _check_body(self) -> None:
-        message, most = self._message, self._spec.max_request_bytes
-        if message.refusal is not None:
-            raise BodyError(message.refusal)
-        if message.size > most:
-            detail = f"The body is longer than {most} bytes (max_request_bytes of {self._route.name})."
-            raise BodyError(Reply(413, "body_too_large", detail, "body", closes=True))
+            self._desk.give_back(pool, self._backend)
+            if trip.sent:
+                self._meter.backend_durations.observe(time.monotonic() - trip.sent)
 
     # --- admit
 
-    async def _admit(self) -> Reply | None:
-        """Take a permit at the least busy backend, or wait for one."""
+    async def _queue(self, now: float) -> Backend | Reply:
+        """Wait for a permit, if any backend is worth waiting for."""
         trip, spec, name = self._trip, self._spec, self._route.name
-        trip.deployment = self._pool.deployment
-        trip.admitted = now = time.monotonic()
-        self._deadline = now + spec.scoring_timeout_ms / 1000
-        backend: Backend | str | None = self._pool.take(now)
-        if backend is None:
-            trip.stage = "queue"
-            trip.queued = now
-            if not self._pool.is_up(now):
-                return dialect.no_backend(spec.error_dialect, name)
-            backend = await self._wait_turn()
-        if isinstance(backend, str):
-            return dialect.queue_full(spec.error_dialect, name, backend, trip.stage)
-        self._backend = backend
-        trip.backend = backend
-        return None
+        trip.stage = "queue"
+        trip.queued = now
+        if not self._pool.is_up(now):
+            return dialect.no_backend(spec.error_dialect, name)
+        turn = await self._wait_turn()
+        return dialect.queue_full(spec.error_dialect, name, turn, trip.stage) if isinstance(turn, str) else turn
 
     async def _wait_turn(self) -> Backend | str:
         """The backend whose permit this request got, or why it got none."""
@@ -170,21 +146,29 @@ class Forward:
     async def _carry(self) -> Reply | None:
         """Try backends until one has answered, or it would not be safe to try another."""
         while True:
+            upstream: Upstream = self._backend.upstream
             try:
-                connection = await self._connect()
+                connection = upstream.kept(time.monotonic()) or await self._connect(upstream)
             except UpstreamError as error:
                 self._meter.errors[error.kind] += 1
                 if error.kind == "exhausted":
                     return EXHAUSTED
+                self._blame()
                 if self._try_another(error):
                     continue
                 return dialect.no_backend(self._spec.error_dialect, self._route.name)
             try:
-                await self._send(connection)
+                self._send(connection, upstream.authority)
+                if self._upload is not None and not self._is_whole:
+                    await self._send_rest(connection, self._upload)
+                self._expect_answer()
                 await self._await_head(connection)
-                await deliver(connection, self._client, self._message, self._trip)
+                if not deliver(connection, self._client, self._message, self._trip):
+                    await stream(connection, self._client, self._trip)
+                self._judge(connection.status)
             except UpstreamError as error:
                 self._meter.errors[error.kind] += 1
+                self._blame()
                 is_safe = self._is_whole and not self._trip.status and self._trip.exchange.method in IDEMPOTENT
                 if is_safe and self._try_another(error):
                     continue
@@ -195,14 +179,10 @@ class Forward:
                 raise ClientGoneError
             return None
 
-    async def _connect(self) -> Connection:
-        upstream, trip = self._upstream, self._trip
-        now = time.monotonic()
-        connection = upstream.kept(now)
-        if connection is not None:
-            return connection
+    async def _connect(self, upstream: Upstream) -> Connection:
+        trip = self._trip
         trip.stage = "connect"
-        self._client.set_deadline(min(self._deadline, now + self._spec.connect_timeout_ms / 1000))
+        self._client.set_deadline(min(self._deadline, time.monotonic() + self._spec.connect_timeout_ms / 1000))
         try:
             connection = await upstream.connect(self._client.journey)
         except DeadlineError:
@@ -212,61 +192,25 @@ class Forward:
         trip.connected = time.monotonic()
         return connection
 
-    async def _send(self, connection: Connection) -> None:
+    def _send(self, connection: Connection, authority: bytes) -> None:
         """Hand the request over, in one write if its body is here."""
         trip, exchange = self._trip, self._trip.exchange
         connection.begin(self._client.journey, body_expected=exchange.method != b"HEAD")
         trip.sent = time.monotonic()
         length = len(self._body) if self._is_whole else exchange.length
-        head = heads.request(trip, self._target, self._upstream.authority, length)
+        head = heads.request(trip, self._target, authority, length)
         connection.transport.write(head + (self._body if length is not None else answer.chunk(self._body)))
         connection.request_done = self._is_whole
-        if not self._is_whole:
-            connection.request_done = await self._stream_body(connection, is_chunked=length is None)
-            # The time a client took to send is its own; the deadline is the backend's.
-            self._deadline = time.monotonic() + self._spec.scoring_timeout_ms / 1000
-        trip.stage = "first_byte"
+
+    async def _send_rest(self, connection: Connection, upload: Upload) -> None:
+        """The time a client takes to send is its own; the deadline is the backend's."""
+        connection.request_done = await upload.stream(connection, is_chunked=self._trip.exchange.length is None)
+        self._deadline = time.monotonic() + self._spec.scoring_timeout_ms / 1000
+
+    def _expect_answer(self) -> None:
+        self._trip.stage = "first_byte"
         self._client.set_deadline(self._deadline)
         self._client.committed = self._spec.on_client_gone != "abort"
-
-    async def _stream_body(self, connection: Connection, *, is_chunked: bool) -> bool:
-        """Pass the rest of a large body on, no faster than the backend takes it. False: it answered before the end."""
-        client, message = self._client, self._message
-        self._awaits = ""
-        while not (connection.head_ready or connection.error):
-            is_last = message.complete
-            data = b"" if connection.write_paused else client.take_body(message)
-            self._check_body()
-            if data:
-                connection.transport.write(answer.chunk(data) if is_chunked else data)
-                if self._awaits == "room":
-                    self._awaits = ""
-            elif is_last and not connection.write_paused:
-                if is_chunked:
-                    connection.transport.write(answer.LAST_CHUNK)
-                return True
-            elif connection.write_paused:
-                await self._await_room()
-            else:
-                await self._await_body()
-        return False
-
-    async def _await_body(self) -> None:
-        """Wait for more of the body, as long as the client is neither silent nor sends next to nothing."""
-        size = self._message.size
-        if self._awaits != "body" or size - self._heard >= MIN_RATE * self._body_timeout:
-            self._awaits, self._heard = "body", size
-            self._trip.stage = "body"
-            self._client.set_deadline(time.monotonic() + self._body_timeout)
-        await PAUSE
-
-    async def _await_room(self) -> None:
-        """Wait until the backend reads on. What the client sends meanwhile gives it no more time."""
-        if self._awaits != "room":
-            self._awaits = "room"
-            self._trip.stage = "first_byte"
-            self._client.set_deadline(time.monotonic() + self._spec.scoring_timeout_ms / 1000)
-        await PAUSE
 
     async def _await_head(self, connection: Connection) -> None:
         """Wait for the head of the answer; read on when the client is gone, since the backend still computes."""
@@ -284,11 +228,29 @@ class Forward:
 
     # --- when a backend fails
 
-    @property
-    def _upstream(self) -> Upstream:
-        upstream = self._backend.upstream
-        assert isinstance(upstream, Upstream)
-        return upstream
+    def _judge(self, status: int) -> None:
+        if status in GATEWAY_FAILURES:
+            self._blame()
+        elif self._pool.succeeded(self._backend) and self._pool.forgive(self._backend, time.monotonic()):
+            log.info("backend %s of %s answers well, and is back", self._backend.shown, self._route.name)
+
+    def _blame(self, *, is_abandoned: bool = False) -> None:
+        """The backend failed this request: once too often, and it is left out for a while."""
+        seconds = self._desk.failed(self._pool, self._backend, is_abandoned=is_abandoned)
+        if seconds:
+            self._meter.ejections += 1
+            text = "backend %s of %s fails, and is ejected for %g s"
+            log.warning(text, self._backend.shown, self._route.name, seconds)
+
+    def _blame_for_lateness(self) -> None:
+        """The deadline passed. Whose fault it was depends on who had the most of the time."""
+        trip = self._trip
+        if trip.stage != "first_byte":
+            return
+        if self._client.gone:
+            self._blame(is_abandoned=True)
+        elif time.monotonic() - trip.sent >= self._spec.scoring_timeout_ms / 2000:
+            self._blame()
 
     def _try_another(self, error: UpstreamError) -> bool:
         """Move the request to another backend, if there is one and the service allows another try."""
@@ -297,9 +259,15 @@ class Forward:
         self._tried.append(self._backend)
         if len(self._tried) >= self._spec.retry.attempts or self._client.gone:
             return False
-        other = self._pool.retake(time.monotonic(), self._tried)
+        now = time.monotonic()
+        other = self._pool.retake(now, self._tried)
         if other is None:
             return False
+        if not self._pool.budget.spend(now):
+            self._meter.retries_over_budget += 1
+            self._desk.give_back(self._pool, other)
+            return False
+        self._meter.retries[error.kind] += 1
         self._desk.give_back(self._pool, self._backend)
         self._backend = other
         self._trip.backend = other
@@ -316,6 +284,4 @@ class Forward:
 
 def _choose(pools: tuple[tuple[int, Pool], ...]) -> Pool:
     """A deployment, by its share of the traffic."""
-    if len(pools) == 1:
-        return pools[0][1]
     return random.choices([pool for _, pool in pools], [share for share, _ in pools])[0]  # noqa: S311 - no secret

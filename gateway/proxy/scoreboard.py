@@ -14,6 +14,7 @@ import sys
 import time
 
 from gateway.proxy.locks import ByteLocks
+from gateway.proxy.standings import StandingColumns
 
 STARTING, READY, DRAINING = 0, 1, 2
 
@@ -23,7 +24,9 @@ CELLS_PER_BUCKET = 8
 CELL_LOCKS = MAX_ROWS
 """Locks below this number belong to rows, from it on to buckets of cells."""
 
-_DOWN, _SERVED, _USED, _COLUMNS = 0, 1, 2, 3
+_CONDITION, _SERVED, _USED, _FAILURES, _EJECTIONS, _COLUMNS = range(6)
+"""The condition of a backend is zero as long as all is well: its first byte is 1 when its probes fail, its second byte
+is its standing. Each has writers of its own."""
 _SEAT_FIELDS = 2
 _HEARTBEAT, _STATE = 0, 1
 
@@ -37,18 +40,22 @@ class Scoreboard:
         seats = 8 * _SEAT_FIELDS * (workers + 1)
         owners = 8 * MAX_ROWS
         cells = 16 * CELLS_PER_BUCKET * BUCKETS
-        self._memory = mmap.mmap(-1, seats + owners + cells + 4 * self.stride * MAX_ROWS)
+        spans = 16 * MAX_ROWS
+        self._memory = mmap.mmap(-1, seats + owners + cells + spans + 4 * self.stride * MAX_ROWS)
         view = memoryview(self._memory)
         self.seats = view[:seats].cast("d")
         self.owners = view[seats : seats + owners].cast("Q")
         at = seats + owners
         self.cell_keys = view[at : at + cells].cast("Q")
         self.cell_tats = view[at : at + cells].cast("d")
-        self.rows = view[at + cells :].cast("I")
+        at += cells
+        self.spans = view[at : at + spans].cast("d")
+        self.rows = view[at + spans :].cast("I")
         self.locks = ByteLocks()
         self.wakeups: list[int] = []
+        """Of the workers, from the first on, and the last one of the control process."""
         if sys.platform == "linux":
-            self.wakeups = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(workers)]
+            self.wakeups = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(workers + 1)]
 
     def seat(self, number: int) -> Seat:
         """The board as one process sees it: 0 for the control process, 1 … N for a worker."""
@@ -75,37 +82,34 @@ class Scoreboard:
             if self.owners[row] or self.rows[start]:
                 self.rows[start] = 0
                 self.rows[start + self.workers] = 0
-        for wakeup in self.wakeups:
+        self.wake_workers()
+
+    def wake_workers(self) -> None:
+        """Have every worker see who of those that wait may go."""
+        for wakeup in self.wakeups[: self.workers]:
             os.eventfd_write(wakeup, 1)
 
 
-class Seat:
+class Seat(StandingColumns):
     """The board from one process's seat: fulfils `core.admission.Board` and `core.scoreboard.HealthBoard`."""
 
-    __slots__ = (
-        "_alone",
-        "_columns",
-        "_locks",
-        "_number",
-        "_owners",
-        "_rows",
-        "_stride",
-        "_worker",
-        "_workers",
-        "board",
-    )
+    __slots__ = ("_columns", "_number", "_owners", "_worker", "_workers", "board")
 
     def __init__(self, board: Scoreboard, number: int) -> None:
+        super().__init__(
+            board.rows,
+            board.spans,
+            board.locks,
+            stride=board.stride,
+            columns=(_CONDITION, _FAILURES, _EJECTIONS),
+            alone=board.workers == 1,
+        )
         self.board = board
         self._number = number
         self._worker = number - 1
         self._workers = board.workers
-        self._alone = board.workers == 1
-        self._rows = board.rows
         self._owners = board.owners
-        self._stride = board.stride
         self._columns = _COLUMNS + self._worker
-        self._locks = board.locks
 
     # --- the process itself
 
@@ -119,7 +123,10 @@ class Seat:
 
     @property
     def wakeup(self) -> int | None:
-        """The descriptor that becomes readable when what this worker waits for was freed elsewhere, or came back."""
+        """The descriptor that becomes readable when this process should look again, None where there is none.
+
+        A worker: what it waits for was freed elsewhere, or came back. The control process: a backend is suspect.
+        """
         return self.board.wakeups[self._worker] if self.board.wakeups else None
 
     # --- permits: core.admission.Board
@@ -149,10 +156,14 @@ class Seat:
 
     def give_back(self, row: int) -> None:
         """One request fewer at a backend. Needs no lock: nobody else writes this column."""
+        self._rows[row * self._stride + self._columns] -= 1
+
+    def succeeded(self, row: int) -> bool:
+        """Count one good answer of a backend. Whether there were failures before it."""
         at = row * self._stride
         rows = self._rows
-        rows[at + self._columns] -= 1
         rows[at + _SERVED] = (rows[at + _SERVED] + 1) & 0xFFFFFFFF
+        return rows[at + _FAILURES] != 0
 
     def set_waiting(self, row: int, waiting: bool) -> None:
         """Whether this worker has requests waiting for a permit of this backend."""
@@ -168,6 +179,15 @@ class Seat:
                 return True
         return False
 
+    def wake_all(self) -> None:
+        """Wake every worker: a standing has changed."""
+        self.board.wake_workers()
+
+    def hurry_probe(self) -> None:
+        """Have the control process look at suspects now."""
+        if self.board.wakeups:
+            os.eventfd_write(self.board.wakeups[-1], 1)
+
     def outstanding(self, row: int) -> int:
         """Requests of all workers at a backend (a hint)."""
         at = row * self._stride + _COLUMNS
@@ -177,19 +197,21 @@ class Seat:
 
     def healthy(self, row: int) -> bool:
         """What the last probes said."""
-        return not self._rows[row * self._stride + _DOWN]
+        return not self._bytes[4 * row * self._stride]
+
+    def is_well(self, row: int) -> bool:
+        """Whether it is healthy and its standing is IN, in one look."""
+        return not self._rows[row * self._stride]
 
     def set_healthy(self, row: int, healthy: bool) -> None:
-        """What the last probes say. A backend that comes back wakes whoever waits for it."""
-        at = row * self._stride + _DOWN
-        came_back = healthy and self._rows[at]
-        self._rows[at] = not healthy
-        if came_back:
-            for wakeup in self.board.wakeups:
-                os.eventfd_write(wakeup, 1)
+        """What the last probes say. A change wakes whoever waits: for this backend, or for others instead of it."""
+        at = 4 * row * self._stride
+        if self._bytes[at] == healthy:
+            self._bytes[at] = not healthy
+            self.board.wake_workers()
 
     def served(self, row: int) -> int:
-        """How many answers the backend gave so far (a hint: racing workers may lose one)."""
+        """How many good answers the backend gave so far (a hint: racing workers may lose one)."""
         return self._rows[row * self._stride + _SERVED]
 
     def lend_row(self, owner: str) -> int:
@@ -211,7 +233,8 @@ class Seat:
         self._owners[free] = name
         # Marks the row as once used, so that look-ups pass over it after its release.
         self._rows[at + _USED] = 1
-        self._rows[at + _DOWN] = 0
+        self._rows[at + _CONDITION] = 0
+        self.forget(free)
         return free
 
     def release_row(self, row: int) -> None:

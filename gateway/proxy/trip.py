@@ -23,6 +23,7 @@ class Trip:
         "deployment",
         "ends_by_close",
         "exchange",
+        "is_chunked",
         "model_status",
         "outcome",
         "queued",
@@ -56,4 +57,5 @@ class Trip:
         self.sent = 0.0
         self.answered = 0.0
         self.streams = False
+        self.is_chunked = False
         self.ends_by_close = False

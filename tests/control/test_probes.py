@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections.abc import AsyncIterator
 
@@ -11,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from gateway.control.probes import Probes
+from gateway.core.ejection import EJECTED, IN, SUSPECT
 from gateway.core.snapshot import BackendEntry, DeploymentEntry, ServiceEntry
 from gateway.core.spec import BackendTlsSpec, HealthSpec
 
@@ -135,6 +137,37 @@ async def test_real_answers_stand_for_probes(probes, board, backend, entry) -> N
     await board.until(lambda: not board.healthy(0))
     board.answers[0] = 1
     await board.until(lambda: board.healthy(0))
+
+
+async def test_a_suspect_is_asked_at_once(probes, board, backend, entry) -> None:
+    """Workers that gave a request up wake the prober, however long its interval: a good answer clears the suspicion."""
+    board.wakeup = os.eventfd(0, os.EFD_NONBLOCK)
+    probes.listen()
+    probes.follow(entry(HealthSpec(interval_seconds=3600)))
+    await board.until(lambda: probes.state("diabetes", 0)[0] == "Healthy")
+    os.eventfd_write(board.wakeup, 1)
+    assert backend.asked == 1
+    board.standings[0] = (SUSPECT, 1.0)
+    board.answers[0] = 1
+    os.eventfd_write(board.wakeup, 1)
+    await board.until(lambda: board.standing(0) == IN)
+    assert backend.asked == 2
+    await probes.close()
+    os.close(board.wakeup)
+    board.wakeup = None
+
+
+async def test_a_bad_probe_clears_nothing(probes, board, backend, entry) -> None:
+    """A suspect that answers badly stays one, and so does who was ejected although its probes are good."""
+    backend.status = 500
+    board.standings[0] = (SUSPECT, 1.0)
+    probes.follow(entry())
+    await board.until(lambda: not board.healthy(0))
+    assert board.standing(0) == SUSPECT
+    board.standings[0] = (EJECTED, 1.0)
+    backend.status = 200
+    await board.until(lambda: board.healthy(0))
+    assert board.standing(0) == EJECTED
 
 
 async def test_timeout_is_a_failure_of_an_idle_backend_only(probes, board, backend, entry) -> None:

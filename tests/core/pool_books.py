@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from standings_book import Standings
 
 from gateway.core.admission import Backend, Pool
+from gateway.core.balance import compile_pick
+from gateway.core.ejection import IN, OUT
+from gateway.core.spec import EjectionSpec
 
 NOW = 100.0
 
 
-class Board:
+class Board(Standings):
     """The board of a gateway with this one worker, kept in plain counters."""
 
     def __init__(self):
+        super().__init__()
+        self.served = Counter()
+        self.calls = 0
         self.taken = Counter()
         self.down = set()
         self.waiting = set()
@@ -30,11 +38,21 @@ class Board:
     def give_back(self, row):
         self.taken[row] -= 1
 
+    def succeeded(self, row):
+        self.served[row] += 1
+        return self.failed[row] != 0
+
     def outstanding(self, row):
         return self.taken[row]
 
     def healthy(self, row):
         return row not in self.down
+
+    def is_well(self, row):
+        return row not in self.down and self.standing(row) == IN
+
+    def wake_all(self):
+        self.calls += 1
 
     def set_waiting(self, row, waiting):
         (self.waiting.add if waiting else self.waiting.discard)(row)
@@ -42,6 +60,14 @@ class Board:
     def poke(self, row):
         self.pokes.append(row)
         return row == 1
+
+
+def shape(pool, board, backends, *, limit=1, max_waiting=10, balance="least_outstanding", **spec):
+    """Shape a pool; `spec`: `ejection` and `retry_percent`, by default never and all."""
+    pick = compile_pick(balance, board.outstanding, random.Random(1).random)
+    pool.shape(
+        backends, pick=pick, limit=limit, max_waiting=max_waiting, **{"ejection": None, "retry_percent": 100} | spec
+    )
 
 
 class Admission(RuleBasedStateMachine):
@@ -56,21 +82,29 @@ class Admission(RuleBasedStateMachine):
         self.queued = []
         self.held = []
         self.limit = 1
+        self.ejection = None
+        self.now = NOW
 
     @initialize(count=st.integers(1, 3))
     def begin(self, count):
         self.shape(count, 1)
 
-    @rule(count=st.integers(0, 3), limit=st.sampled_from([1, 2, None]))
-    def shape(self, count, limit):
-        self.limit = limit
+    @rule(
+        count=st.integers(0, 3),
+        limit=st.sampled_from([1, 2, None]),
+        balance=st.sampled_from(["least_outstanding", "round_robin", "power_of_two"]),
+        ejection=st.sampled_from([None, EjectionSpec(2, 5.0, 50), EjectionSpec(1, 5.0, 100)]),
+    )
+    def shape(self, count, limit, balance="least_outstanding", ejection=None):
+        self.limit, self.ejection = limit, ejection
         first = len(self.held) % 2
-        self.pool.shape([Backend(f"b{row}", row) for row in range(first, first + count)], limit=limit, max_waiting=5)
+        backends = [Backend(f"b{row}", row) for row in range(first, first + count)]
+        shape(self.pool, self.board, backends, limit=limit, max_waiting=5, balance=balance, ejection=ejection)
 
     @rule()
     def arrive(self):
         before = len(self.pool)
-        backend = self.pool.take(NOW)
+        backend = self.pool.take(self.now)
         if backend is not None:
             assert before == 0, "a newcomer overtook the queue"
             return self.hold(backend)
@@ -97,15 +131,22 @@ class Admission(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def finish(self, data):
-        self.pool.give_back(self.held.pop(data.draw(st.integers(0, len(self.held) - 1))))
-        self.pool.advance(NOW)
+        backend = self.held.pop(data.draw(st.integers(0, len(self.held) - 1)))
+        self.pool.give_back(backend)
+        if self.pool.succeeded(backend):
+            self.pool.forgive(backend, self.now)
+        self.pool.advance(self.now)
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def fail_and_retry(self, data):
         failed = self.held.pop(data.draw(st.integers(0, len(self.held) - 1)))
         self.pool.give_back(failed)
-        other = self.pool.retake(NOW, [failed])
+        if self.pool.failed(failed, self.now):
+            rows = [backend.row for backend in self.pool.backends]
+            out = sum(self.board.standing(row) in OUT for row in rows)
+            assert out <= len(rows) * self.ejection.max_percent // 100, "more are ejected than may be"
+        other = self.pool.retake(self.now, [failed])
         assert other is None or other is not failed
         if other is not None:
             self.hold(other)
@@ -117,15 +158,33 @@ class Admission(RuleBasedStateMachine):
         self.pool.withdraw(entry["ticket"])
         assert entry["ticket"].backend is None
 
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def abandon(self, data):
+        backend = self.held.pop(data.draw(st.integers(0, len(self.held) - 1)))
+        self.pool.give_back(backend)
+        self.pool.suspect(backend, self.now)
+        self.pool.advance(self.now)
+
+    @rule(seconds=st.sampled_from([1.0, 10.0]))
+    def pass_time(self, seconds):
+        self.now += seconds
+        self.pool.advance(self.now)
+
     @rule(row=st.integers(0, 3))
     def break_or_mend(self, row):
         self.board.down ^= {row}
 
     @rule()
     def advance(self):
-        self.pool.advance(NOW)
-        free = [b for b in self.pool.backends if b.row not in self.board.down]
+        self.pool.advance(self.now)
+        free = self.pool.candidates(self.now)
         assert not self.queued or not any(self.limit is None or self.board.taken[b.row] < self.limit for b in free)
+
+    @invariant()
+    def somebody_is_left(self):
+        is_up = any(backend.row not in self.board.down for backend in self.pool.backends)
+        assert bool(self.pool.candidates(self.now)) == is_up, "all backends are left out"
 
     @invariant()
     def the_books_balance(self):

@@ -7,15 +7,18 @@ from collections import Counter
 import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from pool_books import NOW, Admission, Board
+from pool_books import NOW, Admission, Board, shape
 
 from gateway.core.admission import Backend, Pool
+from gateway.core.ejection import EJECTED, OUT
+from gateway.core.spec import EjectionSpec
 
 
-def pool_of(count, *, limit=1, max_waiting=10, board=None):
+def pool_of(count, *, limit=1, max_waiting=10, board=None, **spec):
     """A pool of `count` backends on rows 0, 1 and so on."""
     pool = Pool("default", board or Board())
-    pool.shape([Backend(f"http://b{row}", row) for row in range(count)], limit=limit, max_waiting=max_waiting)
+    backends = [Backend(f"http://b{row}", row) for row in range(count)]
+    shape(pool, pool._board, backends, limit=limit, max_waiting=max_waiting, **spec)
     return pool
 
 
@@ -105,10 +108,10 @@ def test_tried_backends_are_left_out(count):
     """A retry goes to a backend that the request has not been to, or nowhere."""
     pool = pool_of(count, limit=None)
     first = pool.take(NOW)
-    second = pool.take(NOW, [first])
+    second = pool.retake(NOW, [first])
     assert (second is None) is (count == 1)
     assert second is not first
-    assert pool.take(NOW, pool.backends) is None
+    assert pool.retake(NOW, pool.backends) is None
 
 
 def test_an_empty_pool_gives_nothing():
@@ -231,7 +234,7 @@ def test_who_waits_goes_on_waiting_for_new_backends():
     called = []
     for name in "ab":
         pool.queue(lambda name=name: called.append(name))
-    pool.shape([Backend("http://new", 7), Backend("http://other", 8)], limit=1, max_waiting=10)
+    shape(pool, board, [Backend("http://new", 7), Backend("http://other", 8)])
     assert board.waiting == {7, 8}
     pool.advance(NOW)
     assert called == ["a", "b"]
@@ -243,7 +246,7 @@ def test_a_shorter_queue_drops_nobody():
     """A smaller `max_waiting` refuses newcomers only."""
     pool = pool_of(1)
     tickets = [pool.queue(lambda: None) for _ in range(3)]
-    pool.shape(pool.backends, limit=3, max_waiting=1)
+    shape(pool, pool._board, pool.backends, limit=3, max_waiting=1)
     assert pool.queue(lambda: None) is None
     pool.advance(NOW)
     assert all(ticket.backend for ticket in tickets)
@@ -264,9 +267,108 @@ def test_what_is_free_is_passed_on():
     board.taken[0] = 1
     pool.pass_on()
     assert board.pokes == [1]
-    pool.shape(pool.backends, limit=None, max_waiting=1)
+    shape(pool, board, pool.backends, limit=None)
     pool.pass_on()
     assert board.pokes == [1, 0, 1]
+
+
+@pytest.mark.parametrize("balance", ["least_outstanding", "round_robin", "power_of_two"])
+def test_who_is_out_gets_nothing_and_the_others_share(balance):
+    """Of four backends one is down, one rests, one is ejected: the last one gets all; of three, two get half each."""
+    board = Board()
+    pool = pool_of(4, limit=None, board=board, balance=balance, ejection=EjectionSpec(1, 30.0, 50))
+    assert pool.failed(pool.backends[2], NOW) == 30.0
+    board.down = {0}
+    seen = Counter(rows(pool, 600))
+    assert set(seen) == {1, 3}
+    assert abs(seen[1] - seen[3]) <= 100
+    pool.backends[3].resting_until = NOW + 1
+    assert set(rows(pool, 10)) == {1}
+
+
+def test_the_first_request_after_the_time_is_the_trial():
+    """One request goes to who was out; while it is under way the others go elsewhere; after it all is as before."""
+    board = Board()
+    pool = pool_of(2, limit=None, board=board, ejection=EjectionSpec(1, 30.0, 50))
+    out = pool.backends[0]
+    pool.failed(out, NOW)
+    assert set(rows(pool, 6, NOW + 29)) == {1}
+    assert sorted(rows(pool, 6, NOW + 30)) == [0, 1, 1, 1, 1, 1]
+    assert not pool.succeeded(pool.backends[1])
+    assert pool.succeeded(out)
+    assert pool.forgive(out, NOW + 31)
+    assert board.calls == 1
+    assert not pool.forgive(out, NOW + 31)
+    assert board.calls == 1
+    board.taken.clear()
+    assert sorted(rows(pool, 6, NOW + 31)) == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_trial_needs_a_permit():
+    """While old requests hold all permits of who was out, no trial begins; losing a permit in a race puts it off."""
+
+    class Contended(Board):
+        is_lost = False
+
+        def take(self, row, limit):
+            return not (self.is_lost and row == 0) and super().take(row, limit)
+
+    board = Contended()
+    pool = pool_of(2, board=board, ejection=EjectionSpec(1, 30.0, 50))
+    out = pool.backends[0]
+    board.take(0, 1)
+    pool.failed(out, NOW)
+    assert rows(pool, 2, NOW + 30) == [1, None]
+    assert board.standing(0) == EJECTED
+    board.give_back(0)
+    board.is_lost = True
+    assert rows(pool, 2, NOW + 31) == [None, None]
+    assert (board.standing(0), board.until(0)) == (EJECTED, NOW + 31)
+    board.is_lost = False
+    assert rows(pool, 1, NOW + 32) == [0]
+
+
+def test_a_retry_is_no_trial():
+    """What has failed once is not used to try out who failed before; and who is ejected is tried if nobody else is."""
+    pool = pool_of(3, limit=None, ejection=EjectionSpec(1, 30.0, 50))
+    first, second, out = pool.backends
+    pool.failed(out, NOW)
+    assert pool.retake(NOW + 30, [first]) is second
+    assert pool.retake(NOW + 30, [first, second]) is out
+
+
+def test_a_suspect_is_the_last_choice():
+    """It gets a request when the other one is down, and not when that is merely busy."""
+    board = Board()
+    pool = pool_of(2, board=board)
+    assert pool.suspect(pool.backends[0], NOW)
+    assert rows(pool, 2) == [1, None]
+    board.down = {1}
+    assert rows(pool, 1) == [0]
+
+
+def test_a_backend_is_shown_with_its_address():
+    """Two addresses of one name are told apart."""
+    assert [Backend("http://m:1", 1, address).shown for address in ("", "10.0.0.1")] == [
+        "http://m:1",
+        "http://m:1 (10.0.0.1)",
+    ]
+
+
+def test_all_workers_are_woken():
+    """A changed standing is everybody's business."""
+    board = Board()
+    pool_of(2, board=board).wake_all()
+    assert board.calls == 1
+
+
+def test_the_budget_counts_requests_that_could_be_tried_elsewhere():
+    """With one backend there is no other to try; with two each request counts, the one that queues included."""
+    alone, pair = pool_of(1), pool_of(2)
+    for pool in (alone, pair):
+        for _ in range(5):
+            pool.take(NOW)
+    assert (alone.budget.requests, pair.budget.requests) == (0, 5)
 
 
 STEPS = settings(max_examples=150, stateful_step_count=40, deadline=None)
@@ -296,7 +398,7 @@ class Leaking(Pool):
 
     def withdraw(self, ticket):
         super().withdraw(ticket)
-        self._take(NOW, ())
+        self._take(NOW)
 
 
 class Impolite(Pool):
@@ -304,13 +406,22 @@ class Impolite(Pool):
 
     __slots__ = ()
 
-    def take(self, now, tried=()):
-        return self._take(now, tried)
+    def take(self, now):
+        return self._take(now)
 
 
-@pytest.mark.parametrize("broken", [Lifo, Leaking, Impolite])
+class Overstrict(Pool):
+    """Uses nobody who is ejected, whoever is left."""
+
+    __slots__ = ()
+
+    def candidates(self, now, tried=()):
+        return [backend for backend in super().candidates(now, tried) if self._board.standing(backend.row) not in OUT]
+
+
+@pytest.mark.parametrize("broken", [Lifo, Leaking, Impolite, Overstrict])
 def test_control_broken_books_are_seen(broken):
-    """The same machine finds a pool that serves in the wrong order, loses permits or lets newcomers overtake."""
+    """The same machine finds a pool that serves in the wrong order, loses permits, lets newcomers by or refuses all."""
 
     class Broken(Admission):
         pool_class = broken

@@ -18,12 +18,13 @@ START_SECONDS = 20
 
 
 class Container:
-    """Running when made. `milliseconds`: how long it takes for a request."""
+    """Running when made. `milliseconds`: how long it takes for a request. `status`: of its scores."""
 
-    def __init__(self, folder: Path, *, milliseconds: float = 1.0) -> None:
+    def __init__(self, folder: Path, *, milliseconds: float = 1.0, status: int = 200) -> None:
         self._journal = folder / "received.txt"
         self._port = free_port()
         self._milliseconds = milliseconds
+        self.status = status
         self.url = f"http://{HOST}:{self._port}"
         self.start()
 
@@ -36,6 +37,8 @@ class Container:
             str(self._journal),
             "--milliseconds",
             f"{self._milliseconds}",
+            "--status",
+            f"{self.status}",
         ]
         self._process = subprocess.Popen([sys.executable, str(PROGRAM), *options], start_new_session=True)
         deadline = time.monotonic() + START_SECONDS

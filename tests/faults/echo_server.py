@@ -1,6 +1,6 @@
 """A container as a process that can be killed: gives bodies back, and notes on disk what it received.
 
-    python echo_server.py --port 5001 --journal received.txt --milliseconds 2
+    python echo_server.py --port 5001 --journal received.txt --milliseconds 2 --status 200
 
 A request ends when its answer is written or its connection is gone. `GET /facts` tells how many there were, and how
 many at once. The journal outlives a kill: a line for each request that was received whole, with its `x-test-id`.
@@ -19,8 +19,9 @@ import httptools
 class Facts:
     """What the container has seen."""
 
-    def __init__(self, journal: str, seconds: float) -> None:
+    def __init__(self, journal: str, seconds: float, status: int) -> None:
         self.seconds = seconds
+        self.status = status
         self.requests = 0
         self.at_once = 0
         self.most_at_once = 0
@@ -82,11 +83,11 @@ class Echo(asyncio.Protocol):
 
     def _answer(self) -> None:
         self._timer = None
-        self._write(bytes(self._body))
+        self._write(bytes(self._body), self._facts.status)
         self._facts.end()
 
-    def _write(self, body: bytes) -> None:
-        self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+    def _write(self, body: bytes, status: int = 200) -> None:
+        self._transport.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body))
 
 
 async def main() -> None:
@@ -95,8 +96,9 @@ async def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--journal", default="")
     parser.add_argument("--milliseconds", type=float, default=1.0)
+    parser.add_argument("--status", type=int, default=200)
     arguments = parser.parse_args()
-    facts = Facts(arguments.journal, arguments.milliseconds / 1000)
+    facts = Facts(arguments.journal, arguments.milliseconds / 1000, arguments.status)
     server = await asyncio.get_running_loop().create_server(lambda: Echo(facts), "127.0.0.1", arguments.port)
     await server.serve_forever()
 

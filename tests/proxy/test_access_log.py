@@ -124,11 +124,15 @@ def test_line_of_an_open_service(rig, post, ok) -> None:
     assert "caller" not in written
 
 
-def test_token_caller_is_named(trip) -> None:
-    """A token's subject is in the log; a key's is its id."""
-    trip.exchange.caller = Caller("token", "alice", "jti-1")
+@pytest.mark.parametrize("auth_type", ["token", "key"])
+def test_callers_are_named(trip, auth_type) -> None:
+    """A token's subject is in the log, and a named caller; of the service's own keys it is id and slot."""
+    trip.exchange.caller = Caller(auth_type, "alice", "id-1")
     written = line(trip, trip.answered, 0.0)
-    assert (written["caller"], written["key_id"], written["auth_type"]) == ("alice", "jti-1", "token")
+    assert (written["caller"], written["key_id"], written["auth_type"]) == ("alice", "id-1", auth_type)
+    trip.exchange.caller = Caller("key", "diabetes/primary", "k_1", "primary")
+    written = line(trip, trip.answered, 0.0)
+    assert (written["key_id"], written["slot"], "caller" in written) == ("k_1", "primary", False)
 
 
 def test_hostile_text_stays_on_its_line(rig) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.admission import Backend, Pool
+from gateway.core.balance import compile_pick
+from gateway.core.ejection import EJECTED, SUSPECT
+from gateway.core.spec import EjectionSpec
 from gateway.proxy.desk import Desk
 from gateway.proxy.journey import PAUSE, Journey
 
@@ -17,8 +20,14 @@ def desk(loop) -> Desk:
 @pytest.fixture
 def pool(board) -> Pool:
     pool = Pool("default", board)
-    pool.shape([Backend("http://one:1", 1)], limit=1, max_waiting=2)
+    shape(pool, [Backend("http://one:1", 1)])
     return pool
+
+
+def shape(pool, backends, **spec) -> None:
+    """Two may wait for one permit, unless the test says otherwise."""
+    usual = {"limit": 1, "max_waiting": 2, "ejection": None, "retry_percent": 100}
+    pool.shape(backends, pick=compile_pick("round_robin", None, None), **usual | spec)
 
 
 def waiting(steps: list) -> Journey:
@@ -117,10 +126,40 @@ def test_rest(desk, pool, board, loop, clock) -> None:
     board.give_back(1)
 
 
+def test_failures(desk, board, loop, clock) -> None:
+    """An ejection is told to all workers when it begins and when it ends; who waits here goes then, by itself."""
+    pool = Pool("default", board)
+    backends = [Backend("http://one:1", 1), Backend("http://two:1", 2)]
+    shape(pool, backends, ejection=EjectionSpec(2, 5.0, 50))
+    held = pool.take(clock.now)
+    other = next(backend for backend in backends if backend is not held)
+    assert [desk.failed(pool, other, is_abandoned=False) for _ in range(3)] == [0.0, 5.0, 0.0]
+    assert board.calls == 1
+    ticket = desk.queue(pool, waiting([]))
+    loop.advance(4.9)
+    assert ticket.backend is None
+    loop.advance(0.2)
+    assert ticket.backend is other
+    assert board.calls == 2
+    desk.give_back(pool, other)
+    desk.give_back(pool, held)
+
+
+def test_an_abandoned_request_is_a_failure_and_more(desk, board, loop, clock) -> None:
+    """It counts, and the backend is avoided, which is no ejection; unless it was once too often."""
+    pool = Pool("default", board)
+    backends = [Backend("http://one:1", 1), Backend("http://two:1", 2)]
+    shape(pool, backends, ejection=EjectionSpec(2, 5.0, 50))
+    assert desk.failed(pool, backends[0], is_abandoned=True) == 0.0
+    assert board.standing(1) == SUSPECT
+    assert desk.failed(pool, backends[0], is_abandoned=True) == 5.0
+    assert board.standing(1) == EJECTED
+
+
 def test_control_waking_on_the_stack_nests(pool, board, clock) -> None:
     """Control: were journeys woken where a permit comes back, each would run within the one before."""
     depth = {"now": 0, "most": 0}
-    pool.shape(pool.backends, limit=1, max_waiting=50)
+    shape(pool, pool.backends, max_waiting=50)
     backend = pool.take(clock.now)
 
     def ready() -> None:

@@ -22,13 +22,6 @@ from gateway.proxy.upstream import Upstream
 NAME = "model.test"
 
 
-class Board:
-    """As many permits as one likes."""
-
-    def set_waiting(self, row: int, waiting: bool) -> None:
-        """Nobody waits here."""
-
-
 class Container:
     """Listens on 127.0.0.2, with a certificate for its name when it has a context."""
 
@@ -88,10 +81,10 @@ async def test_tls_verifies_the_name(container, tmp_path) -> None:
     assert refused.value.kind == "tls"
 
 
-async def test_addresses_that_come_and_go() -> None:
+async def test_addresses_that_come_and_go(board) -> None:
     """A delta keeps the backends whose address stays, connections and all, and lets go of those that went."""
     table, loop = RouteTable(), asyncio.get_running_loop()
-    compiler = Compiler(table, World(Trust(b"", "", ()), None), Board(), Meters(), loop)
+    compiler = Compiler(table, World(Trust(b"", "", ()), None), board, Meters(), loop)
     url = f"http://{NAME}:5001"
 
     def publish(**rows: int) -> list:

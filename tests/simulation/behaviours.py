@@ -177,6 +177,12 @@ async def _status(talk: Talk) -> bool:
 # --- faulty
 
 
+async def _unavailable(talk: Talk) -> bool:
+    await talk.body()
+    await talk.say(talk.plan(status=talk.rng.choice((502, 503, 504))))
+    return True
+
+
 async def _stall(talk: Talk) -> bool:
     await talk.body()
     await talk.until_gone()
@@ -282,6 +288,7 @@ async def _upgrade(talk: Talk) -> bool:
 _CALM = (_answer,) * 6 + (_slow, _eof, _chunks, _chunks, _announced_close, _early_hints, _status)
 _FAULTY = (_stall, _stall_in_body, _reset, _reset, _reset_in_body, _close_in_body, _close_unread, _deaf, _early)
 _CRASHING = (_reset, _reset, _close_unread, _answer)
+_AILING = (_unavailable,) * 9 + (_answer,)
 _LYING = (_garbage, _two_answers, _both_lengths, _storm, _upgrade, _unasked)
 
 
@@ -289,9 +296,10 @@ def _names(behaviours: tuple[Callable[[Talk], Awaitable[bool]], ...]) -> tuple[s
     return tuple(behaviour.__name__[1:] for behaviour in behaviours)
 
 
-BEHAVIOURS = {behaviour.__name__[1:]: behaviour for behaviour in (*_CALM, _close, *_FAULTY, *_LYING)}
+BEHAVIOURS = {behaviour.__name__[1:]: behaviour for behaviour in (*_CALM, _close, *_FAULTY, *_AILING, *_LYING)}
 CALM = _names(_CALM)
 HONEST = _names((*_CALM, _close))
 FAULTY = _names(_FAULTY)
 CRASHING = _names(_CRASHING)
+AILING = _names(_AILING)
 LYING = _names(_LYING)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import random
+from functools import partial
 from typing import TYPE_CHECKING
 
 import promises
 from containers import Container
 from lives import Life, Loop, MortalSeat
 
+from gateway.core.ejection import OUT
 from gateway.core.settings import LoggingSettings, ScoringSettings, Settings
 from gateway.core.snapshot import BackendEntry, DeploymentEntry, ServiceEntry, Trust, Update
 from gateway.core.spec import ServiceSpec
@@ -37,6 +39,7 @@ class Fleet:
         self.owners: dict[str, list[Container]] = {}
         self.rows: dict[str, int] = {}
         self.service_of: dict[str, str] = {}
+        self.budgets: dict[str, int] = {}
         self._serial = 0
         self._inspected_at = 0.0
         self._unused_since: dict[tuple[str, int], float] = {}
@@ -83,6 +86,7 @@ class Fleet:
         self.lives.append(life)
         life.worker._listener.secure = self.world.is_secure
         seat.most_permits = self._most_permits
+        seat.judge_ejection = partial(self._judge_ejection, life)
         self.publish(full=True, only=life)
         self._poked(number - 1)
         self.world.trace(name, "started")
@@ -169,6 +173,7 @@ class Fleet:
         self.world.trace(life.name, f"serves update {update.serial}")
 
     def _entry(self, name: str) -> ServiceEntry:
+        self.budgets[name] = max(self.budgets.get(name, 0), self.specs[name].retry.budget_percent)
         backends = tuple(BackendEntry(url, self.rows[url]) for url in self.specs[name].backends)
         return ServiceEntry(
             name=name,
@@ -197,6 +202,19 @@ class Fleet:
     def _most_permits(self, row: int) -> float:
         return next(self.most_at_once(each) for each in self.world.containers if self.rows[each.url] == row)
 
+    def _judge_ejection(self, life: Life, row: int) -> None:
+        """No more backends of a service are out than its share."""
+        name = next(self.service_of[url] for url, own in self.rows.items() if own == row)
+        route = life.worker._table.get(name)
+        if route is None:
+            return
+        rows = [self.rows[url] for url in route.spec.backends]
+        out = [each for each in rows if self.control.standing(each) in OUT]
+        self.world.trace(life.name, f"ejects row {row} of {name}: {out} of {rows} are out")
+        most = 0 if route.spec.ejection is None else route.spec.ejection.max_percent * len(rows) // 100
+        if row in rows and len(out) > most:
+            self.world.fail(f"{life.name} ejected row {row} of {name}: {out} of {rows} are out, {most} may be")
+
     # --- what must be true
 
     def inspect(self, until: float) -> None:
@@ -216,7 +234,7 @@ class Fleet:
             for pool in life.worker._desk._queueing
             for backend in pool.backends
             if pool
-            and pool._available(backend, now)
+            and backend in pool.candidates(now)
             and self.control.outstanding(backend.row) < (pool._limit or math.inf)
         }
         for key in [key for key in self._unused_since if key[0] == life.name and key not in unused]:
@@ -243,6 +261,7 @@ class Fleet:
         for life in self.living():
             promises.at_rest(life)
             promises.judge_order(life)
+            promises.judge_retries(life, self.budgets)
         for container in self.world.containers:
             if left := self.control.outstanding(self.rows[container.url]):
                 self.world.fail(f"{left} permits of {container.name} never came back")

@@ -17,8 +17,9 @@ from virtual_connection import End
 from virtual_network import Network
 from virtual_time import Events, Process, Timer
 
+from gateway.core.ejection import EJECTED, OUT
 from gateway.core.settings import Settings
-from gateway.proxy.listener import Client
+from gateway.proxy.client import Client
 from gateway.proxy.message import Message
 from gateway.proxy.scoreboard import Scoreboard, Seat
 from gateway.proxy.trip import Trip
@@ -28,13 +29,14 @@ from gateway.proxy.worker import Place, Worker
 class MortalSeat(Seat):
     """A seat whose holder may die: what its code does afterwards, when Python tidies up, changes nothing."""
 
-    __slots__ = ("fail", "most_permits", "process")
+    __slots__ = ("fail", "judge_ejection", "most_permits", "process")
 
     def __init__(self, board: Scoreboard, number: int, process: Process, fail: Callable[[str], None]) -> None:
         super().__init__(board, number)
         self.process = process
         self.fail = fail
         self.most_permits: Callable[[int], float] = lambda _: math.inf
+        self.judge_ejection: Callable[[int], None] = lambda _: None
 
     def take(self, row: int, limit: int | None) -> bool:
         if not self.process.is_alive:
@@ -51,6 +53,12 @@ class MortalSeat(Seat):
                 super().give_back(row)
             except ValueError:
                 self.fail(f"{self.process}: more permits of row {row} came back than were taken")
+
+    def put(self, row: int, standing: int, since: float, until: float) -> None:
+        was_in = self.standing(row) not in OUT
+        super().put(row, standing, since, until)
+        if was_in and standing == EJECTED:
+            self.judge_ejection(row)
 
     def set_waiting(self, row: int, waiting: bool) -> None:
         if self.process.is_alive:

@@ -13,11 +13,13 @@ from typing import Any
 from unittest.mock import patch
 
 from gateway.core.admission import Pool
+from gateway.core.ejection import OUT, Ejection
+from gateway.core.retry import RetryBudget
 from gateway.proxy import forward, upstream
+from gateway.proxy.client import Client
 from gateway.proxy.connection import Connection
 from gateway.proxy.desk import Desk
 from gateway.proxy.handler import Handler
-from gateway.proxy.listener import Client
 from gateway.proxy.scoreboard import Scoreboard, Seat
 from gateway.proxy.sweep import Sweep
 
@@ -129,13 +131,13 @@ def repeats_half_a_body(stack: ExitStack) -> None:
     """A large body that was streamed to a backend is taken for whole when its request is tried again."""
 
     def make(original: Wrap) -> Wrap:
-        async def send(self: Any, connection: Any) -> None:
-            await original(self, connection)
+        async def send(self: Any, connection: Any, upload: Any) -> None:
+            await original(self, connection, upload)
             self._is_whole = True
 
         return send
 
-    _wrap(stack, forward.Forward, "_send", make)
+    _wrap(stack, forward.Forward, "_send_rest", make)
 
 
 def ends_gently(stack: ExitStack) -> None:
@@ -203,6 +205,36 @@ def serves_the_dead(stack: ExitStack) -> None:
     _wrap(stack, Client, "connection_lost", make)
 
 
+def ejects_too_many(stack: ExitStack) -> None:
+    """One backend more than the share is left out."""
+
+    def make(original: Wrap) -> Wrap:
+        def init(self: Any, *arguments: Any) -> None:
+            original(self, *arguments)
+            self._most += self._spec is not None
+
+        return init
+
+    _wrap(stack, Ejection, "__init__", make)
+
+
+def gives_up_on_all(stack: ExitStack) -> None:
+    """Who is ejected gets nothing, even if nobody else is left."""
+
+    def make(_: Wrap) -> Wrap:
+        def sift(self: Any, usable: list[Any], _now: float) -> list[Any]:
+            return [backend for backend in usable if self._board.standing(backend.row) not in OUT]
+
+        return sift
+
+    _wrap(stack, Ejection, "sift", make)
+
+
+def overspends(stack: ExitStack) -> None:
+    """A further try is always allowed."""
+    _wrap(stack, RetryBudget, "spend", lambda _: lambda _self, _now: True)
+
+
 Mutant = Callable[[ExitStack], None]
 MUTANTS: tuple[Mutant, ...] = (
     forgets_to_give_back,
@@ -221,4 +253,7 @@ MUTANTS: tuple[Mutant, ...] = (
     leaves_dead_permits,
     leaks_connections,
     serves_the_dead,
+    ejects_too_many,
+    gives_up_on_all,
+    overspends,
 )

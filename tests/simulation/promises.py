@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
 
 from virtual_connection import End
+from virtual_time import BOOT
 
-from gateway.proxy.listener import Client
+from gateway.core.retry import FREE, WINDOW_SECONDS
+from gateway.proxy.client import Client
 from gateway.proxy.trip import Trip
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ def inspect(life: Life) -> None:
     for client_end in life.clients:
         _look_at_deadline(life, client_end.protocol, is_open=client_end.is_open)
     _look_at_sweep(life)
+    _look_at_pools(life)
     idle = _look_at_idle(life)
     for end in life.loop.ends:
         if end.protocol is not None:
@@ -54,6 +58,14 @@ def _look_at_sweep(life: Life) -> None:
         for watched in turn:
             if isinstance(watched, Client) and watched.gone and watched._journey is None:
                 life.fail(f"{life.name} watches the deadline of a client that is gone")
+
+
+def _look_at_pools(life: Life) -> None:
+    """Whoever is left out, somebody is not."""
+    now = life.loop.time()
+    for pool in life.worker._compiler._pools.values():
+        if pool.is_up(now) and not pool.candidates(now):
+            life.fail(f"{life.name} leaves out all backends that are up")
 
 
 def _look_at_idle(life: Life) -> list[Any]:
@@ -99,6 +111,17 @@ def judge_order(life: Life) -> None:
         for first, second in product(waited, (trip for trip in trips if not trip.queued)):
             if first.queued < second.admitted < first.admitted - BUSY:
                 _overtaken(life, first, second)
+
+
+def judge_retries(life: Life, budgets: dict[str, int]) -> None:
+    """Further tries were no more than the largest share that a service ever had, and a few for each window of time."""
+    windows = 1 + math.ceil((life.loop.time() - BOOT) / WINDOW_SECONDS)
+    for name, percent in budgets.items():
+        meter = life.worker._meters.of(name)
+        requests = sum(sum(histogram.counts) for histogram in meter.durations.values())
+        most = (windows * FREE + requests * percent / 100) if percent else 0
+        if sum(meter.retries.values()) > most:
+            life.fail(f"{life.name} tried {dict(meter.retries)} of {requests} requests of {name} again: {percent} %")
 
 
 def _overtaken(life: Life, first: Trip, second: Trip) -> None:

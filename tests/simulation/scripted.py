@@ -17,7 +17,7 @@ from virtual_connection import End
 from world import World
 
 from gateway.core.spec import RetrySpec, ServiceSpec
-from gateway.proxy.listener import Client
+from gateway.proxy.client import Client
 from gateway.proxy.message import Message
 
 TARGET = "t.1"

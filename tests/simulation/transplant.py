@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 from virtual_time import Clock, Events, OrderedSet
 
-from gateway.proxy import desk, listener, scoreboard, sweep, worker
+from gateway.proxy import client, desk, scoreboard, sweep, worker
 
 ROWS = 32
 
@@ -81,7 +81,7 @@ def transplanted(seed: int, events: Events, fake_os: FakeOs, fail: Callable[[str
             for module in modules:
                 if getattr(module, name, None) is original:
                     stack.enter_context(patch.object(module, name, stand_in))
-        for module in (desk, listener, sweep):
+        for module in (client, desk, sweep):
             stack.enter_context(patch.object(module, "set", OrderedSet, create=True))
         for module in (scoreboard, worker):
             stack.enter_context(patch.object(module, "os", fake_os))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from actor_http import Socket
-from behaviours import CALM, CRASHING, FAULTY, HONEST, LYING
+from behaviours import AILING, CALM, CRASHING, FAULTY, HONEST, LYING
 from callers import Caller, Manners
 from chaos import Chaos
 from containers import Container
@@ -15,7 +15,7 @@ from transplant import FakeOs, transplanted
 from virtual_network import Network
 from virtual_time import BOOT, Events, Process
 
-from gateway.core.spec import RetrySpec, ServiceSpec
+from gateway.core.spec import EjectionSpec, RetrySpec, ServiceSpec
 
 
 class Trace:
@@ -74,7 +74,7 @@ class World:
     def _any_container(self, index: int) -> Container:
         if self.is_calm:
             return self.make_container(index, CALM)
-        kinds = (HONEST, HONEST, CRASHING, HONEST + FAULTY, HONEST + LYING, HONEST * 2 + FAULTY + LYING)
+        kinds = (HONEST, HONEST, CRASHING, AILING, HONEST + FAULTY, HONEST + LYING, HONEST * 2 + FAULTY + LYING)
         container = self.make_container(index, self.rng.choice(kinds))
         container.likes_to_close = self.rng.choice((0.0, 0.0, 0.3))
         return container
@@ -107,9 +107,15 @@ class World:
             on_client_gone=rng.choice(("auto", "drain", "abort")),
             abandon_after_ms=rng.choice((None, 100, 1_000)),
             max_request_bytes=rng.choice((100_000, 104_857_600)),
-            retry=RetrySpec(attempts=rng.choice((1, 2, 3))),
+            retry=RetrySpec(rng.choice((1, 2, 3)), rng.choice((0, 20, 100))),
+            ejection=rng.choice((None, self._ejection())),
+            load_balancer=rng.choice(("least_outstanding", "round_robin", "power_of_two")),
             error_dialect=rng.choice(("aks", "managed", "plain")),
         )
+
+    def _ejection(self) -> EjectionSpec:
+        rng = self.rng
+        return EjectionSpec(rng.choice((1, 2, 5)), rng.choice((0.2, 1.0, 30.0)), rng.choice((0, 50, 100)))
 
     def _manners(self) -> Manners:
         if self.is_calm:
