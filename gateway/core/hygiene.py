@@ -6,12 +6,11 @@ an underscore, which some backends read as a hyphen.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
-from gateway.core.exchange import Exchange
+from gateway.core.exchange import Exchange, Triple
 from gateway.core.spec import RequestHeadersSpec
-
-Triple = tuple[bytes, bytes, bytes]
 
 HOP_BY_HOP = frozenset(
     {
@@ -44,6 +43,29 @@ _OURS = (b"x-forwarded-", b"x-scoregate-")
 _NOT_FROM_CLIENTS = HOP_BY_HOP | _SAID_BY_US
 _NOT_FROM_BACKENDS = HOP_BY_HOP | {b"content-length", b"x-request-id", b"x-ms-client-request-id", b"server-timing"}
 _CORS = b"access-control-"
+_NONE: frozenset[bytes] = frozenset()
+
+MAX_NAMES = 1024
+
+
+class _Names(dict[bytes, bool]):
+    """Which field names pass, by lower-case name: found out once for each name, as long as there are not too many."""
+
+    __slots__ = ("_passes",)
+
+    def __init__(self, passes: Callable[[bytes], bool]) -> None:
+        super().__init__()
+        self._passes = passes
+
+    def __missing__(self, name: bytes) -> bool:
+        if len(self) >= MAX_NAMES:
+            self.clear()
+        verdict = self[name] = self._passes(name)
+        return verdict
+
+
+_from_clients = _Names(lambda name: not (name in _NOT_FROM_CLIENTS or name.startswith(_OURS) or b"_" in name))
+_from_backends = _Names(lambda name: not (name in _NOT_FROM_BACKENDS or name.startswith(_CORS)))
 
 
 def nominated(connection: bytes) -> frozenset[bytes]:
@@ -51,52 +73,42 @@ def nominated(connection: bytes) -> frozenset[bytes]:
     return frozenset(name.strip().lower() for name in connection.split(b",")) - {b"close", b"keep-alive", b""}
 
 
-def to_backend(exchange: Exchange, rules: RequestHeadersSpec) -> list[bytes]:
-    """Header lines for the backend, without Host and framing: what passes, then what the gateway says."""
+def passing(exchange: Exchange, rules: RequestHeadersSpec) -> list[bytes]:
+    """The client's header lines as the backend gets them, and those that the service sets."""
     connection = exchange.fields.get(b"connection")
-    dropped = _NOT_FROM_CLIENTS | nominated(connection) if connection else _NOT_FROM_CLIENTS
+    dropped = nominated(connection) if connection else _NONE
     if rules.set or rules.remove:
         dropped |= {name.lower().encode() for name in (*rules.set, *rules.remove)}
-    lines = [
-        b"%b: %b\r\n" % (name, value)
-        for lower, name, value in exchange.headers
-        if lower not in dropped and not lower.startswith(_OURS) and b"_" not in lower
-    ]
-    lines.extend(
-        b"%b: %b\r\n" % (name.encode(), value.encode("latin-1", "replace")) for name, value in rules.set.items()
-    )
-    lines.append(_identity(exchange))
+    lines = _passing(exchange.headers, _from_clients, dropped)
+    for name, text in rules.set.items():
+        lines.append(b"%b: %b\r\n" % (name.encode(), text.encode("latin-1", "replace")))
     return lines
 
 
-def _identity(exchange: Exchange) -> bytes:
-    caller = exchange.caller
-    text = (
-        f"x-request-id: {exchange.request_id}\r\n"
-        f"x-ms-client-request-id: {exchange.client_request_id or exchange.request_id}\r\n"
-        f"x-forwarded-for: {exchange.address}\r\n"
-        f"x-forwarded-proto: {'https' if exchange.secure else 'http'}\r\n"
-        f"x-scoregate-auth-type: {caller.auth_type}\r\n"
-        f"x-scoregate-caller: {_one_line(caller.subject)}\r\n"
+def to_backend(exchange: Exchange, rules: RequestHeadersSpec) -> list[bytes]:
+    """Header lines for the backend, without Host and framing: what passes, then what the gateway says."""
+    lines = [exchange.passing] if exchange.passing is not None else passing(exchange, rules)
+    sent, given = exchange.client_request_id, exchange.request_id
+    lines += (
+        f"x-request-id: {given}\r\nx-ms-client-request-id: {sent or given}\r\n".encode(),
+        _forwarded(exchange.address, exchange.secure),
+        exchange.caller.identity,
+        b"x-forwarded-host: %b\r\n" % exchange.fields.get(b"host", b""),
     )
-    if caller.key_id:
-        text += f"x-scoregate-key-id: {caller.key_id}\r\n"
-    host = exchange.fields.get(b"host", b"")
-    return text.encode("latin-1", "replace") + b"x-forwarded-host: %b\r\n" % host
+    return lines
 
 
-def _one_line(subject: str) -> str:
-    """A subject that cannot end its header line: who issues tokens may name callers as it likes."""
-    if subject.isprintable():
-        return subject
-    return "".join(character if character.isprintable() else "?" for character in subject)
-
-
-def from_backend(headers: Iterable[Triple], connection: bytes) -> list[bytes]:
+def from_backend(headers: Sequence[Triple], connection: bytes) -> list[bytes]:
     """Header lines for the client, without framing. Cross-origin fields of a backend never pass: the policy decides."""
-    dropped = _NOT_FROM_BACKENDS | nominated(connection) if connection else _NOT_FROM_BACKENDS
-    return [
-        b"%b: %b\r\n" % (name, value)
-        for lower, name, value in headers
-        if lower not in dropped and not lower.startswith(_CORS)
-    ]
+    return _passing(headers, _from_backends, nominated(connection) if connection else _NONE)
+
+
+def _passing(headers: Sequence[Triple], names: _Names, dropped: frozenset[bytes]) -> list[bytes]:
+    if not dropped:
+        return [name + b": " + value + b"\r\n" for lower, name, value in headers if names[lower]]
+    return [name + b": " + value + b"\r\n" for lower, name, value in headers if names[lower] and lower not in dropped]
+
+
+@lru_cache(maxsize=1024)
+def _forwarded(address: str, secure: bool) -> bytes:
+    return f"x-forwarded-for: {address}\r\nx-forwarded-proto: {'https' if secure else 'http'}\r\n".encode()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from gateway.core.exchange import Exchange
+from gateway.core.exchange import ANONYMOUS, Exchange
 from gateway.core.problem import Headers, Reply
 from gateway.core.snapshot import ServiceEntry
 
@@ -21,7 +21,7 @@ _DOT_SEGMENT = re.compile(rb"(?:^|/)(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 class Route:
     """A service compiled for one worker. `pools` and `meter` belong to the worker that made it."""
 
-    __slots__ = ("checks", "decorate", "entry", "meter", "name", "pools", "spec")
+    __slots__ = ("checks", "decorate", "entry", "meter", "name", "pools", "rechecks", "spec")
 
     def __init__(
         self,
@@ -30,12 +30,15 @@ class Route:
         decorate: Decorate | None,
         pools: tuple[tuple[int, Any], ...],
         meter: Any,
+        *,
+        rechecks: Iterable[tuple[Check, bool]] = (),
     ) -> None:
-        """`pools`: (percent of traffic, pool) for each deployment that takes any."""
+        """`pools`: (percent of traffic, pool) for each deployment that takes any. `rechecks`: see `decide_again`."""
         self.entry = entry
         self.name = entry.name
         self.spec = entry.spec
         self.checks = tuple(checks)
+        self.rechecks = tuple(rechecks)
         self.decorate = decorate
         self.pools = pools
         self.meter = meter
@@ -45,6 +48,19 @@ class Route:
         for check in self.checks:
             reply = check(exchange)
             if reply is not None:
+                return reply
+        return None
+
+    def decide_again(self, exchange: Exchange) -> Reply | None:
+        """Like `decide`, for a head that passed before: only what depends on more than the head is asked.
+
+        `rechecks`: (check, whether it comes after the credential). Whom an earlier one refuses nobody knows.
+        """
+        for check, is_introduced in self.rechecks:
+            reply = check(exchange)
+            if reply is not None:
+                if not is_introduced:
+                    exchange.caller = ANONYMOUS
                 return reply
         return None
 

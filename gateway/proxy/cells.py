@@ -28,10 +28,10 @@ class SharedCells:
         If the lock cannot be had (its holder was stopped), the request is counted all the same, and a count of another
         worker in that moment may be lost: a limit must become neither an outage nor an open door.
         """
-        is_locked = self._lock(key)
+        is_locked = self._locks is not None and self._lock(key)
         try:
-            cell = self._cell(key, now)
-            self._tats[cell + 1], wait = gcra.admit(self._tats[cell + 1], now, limit)
+            tat = self._cell(key, now) + 1
+            self._tats[tat], wait = gcra.admit(self._tats[tat], now, limit)
             return wait
         finally:
             if is_locked:
@@ -69,7 +69,10 @@ class SharedCells:
 
     def _find(self, key: int) -> int | None:
         keys = self._keys
-        return next((cell for cell in _bucket(key) if keys[cell] == key), None)
+        for cell in _bucket(key):
+            if keys[cell] == key:
+                return cell
+        return None
 
 
 def _bucket(key: int) -> range:

@@ -20,6 +20,7 @@ MAX_HEAD_BYTES = 65_536
 OVERHEAD_PER_BYTE = 16
 MAX_HEADERS = 256
 MAX_INTERIM = 16
+_OF_THIS_HOP = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 
 Kind = Literal["refused", "connect_timeout", "tls", "closed", "garbage", "exhausted"]
 
@@ -237,18 +238,22 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.head_ready:
             return  # a trailer: never becomes a header
-        lower = name.lower()
-        if len(self.headers) >= MAX_HEADERS:
+        lower, headers = name.lower(), self.headers
+        headers.append((lower, name, value))
+        if len(headers) > MAX_HEADERS:
             raise httptools.HttpParserError(f"more than {MAX_HEADERS} header fields")
+        if lower in _OF_THIS_HOP:
+            self._note(lower, value)
+
+    def _note(self, lower: bytes, value: bytes) -> None:
         if lower == b"content-length":
             self.length = int(value)
-        elif lower == b"transfer-encoding":
-            if value.lower() != b"chunked" or self._is_chunked:
-                raise httptools.HttpParserError("a transfer coding other than chunked, or two of them")
-            self._is_chunked = True
         elif lower == b"connection":
             self.connection_field += value + b","
-        self.headers.append((lower, name, value))
+        elif value.lower() != b"chunked" or self._is_chunked:
+            raise httptools.HttpParserError("a transfer coding other than chunked, or two of them")
+        else:
+            self._is_chunked = True
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()

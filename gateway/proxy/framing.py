@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import httptools
 
+from gateway.core.exchange import Triple
 from gateway.core.problem import Reply
 from gateway.proxy.message import MAX_HEADERS, Message
 
@@ -24,9 +25,24 @@ OVERHEAD_PER_BYTE = 16
 
 
 class Framing:
-    """The requests of one connection. `arriving`: the one whose bytes come now, or came last."""
+    """The requests of one connection. `arriving`: the one whose bytes come now, or came last.
 
-    __slots__ = ("_arrived", "_head_bytes", "_max_head", "_parser", "_secure", "_trailer_bytes", "arriving", "broken")
+    `headers`: where fields go while a head arrives; None: they would be a trailer's.
+    """
+
+    __slots__ = (
+        "_arrived",
+        "_fed",
+        "_head_at_most",
+        "_head_bytes",
+        "_headers",
+        "_max_head",
+        "_parser",
+        "_secure",
+        "_trailer_bytes",
+        "arriving",
+        "broken",
+    )
 
     def __init__(self, arrived: Callable[[Message], None], *, max_head: int, secure: bool) -> None:
         """`arrived` is called with each request whose head is complete, in order; `max_head` in bytes."""
@@ -34,7 +50,10 @@ class Framing:
         self._max_head = max_head
         self._secure = secure
         self._parser = httptools.HttpRequestParser(self)
+        self._fed = 0
         self._head_bytes = 0
+        self._head_at_most = 0
+        self._headers: list[Triple] | None = None
         self._trailer_bytes = 0
         self.arriving: Message | None = None
         self.broken = False
@@ -44,14 +63,22 @@ class Framing:
         """Whether a head has begun to arrive and is not complete."""
         return self.arriving is not None and self.arriving.exchange is None
 
+    @property
+    def is_between(self) -> bool:
+        """Whether the next byte begins a message."""
+        arriving = self.arriving
+        return not self.broken and (arriving is None or (arriving.complete and arriving.exchange is not None))
+
     def feed(self, data: bytes) -> None:
         """More bytes from the client."""
         if self.broken:
             return
+        self._fed = len(data)
+        self._head_at_most += self._fed
         arriving = self.arriving
         in_body = arriving is not None and arriving.exchange is not None and not arriving.complete
         if not in_body:
-            self._head_bytes += len(data)
+            self._head_bytes += self._fed
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -64,7 +91,7 @@ class Framing:
             if self._head_bytes > self._max_head + HEAD_SLACK:
                 self.refuse(HEAD_TOO_LARGE)
         elif in_body and arriving is not None and not arriving.complete:
-            self._weigh(arriving, len(data))
+            self._weigh(arriving, self._fed)
 
     def refuse(self, reply: Reply) -> None:
         """Nothing more is read. The request that is arriving, or in its place one that nobody could read, gets this."""
@@ -110,7 +137,8 @@ class Framing:
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self.arriving = Message()
+        self.arriving = message = Message()
+        self._headers = message.headers
         self._trailer_bytes = 0
 
     def on_url(self, url: bytes) -> None:
@@ -120,32 +148,28 @@ class Framing:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One field of the head, or of the trailer, which never becomes a header."""
-        message = self.arriving
-        assert message is not None
-        if message.exchange is not None:
-            # It may be here whole before its weight is looked at: the same refusal however the bytes are cut.
-            self._trailer_bytes += len(name) + len(value)
-            if self._trailer_bytes > self._max_head:
-                raise _HeadTooLargeError
+        headers = self._headers
+        if headers is not None:
+            headers.append((name.lower(), name, value))
             return
-        message.headers.append((name.lower(), name, value))
-        if len(message.headers) > MAX_HEADERS:
+        # It may be here whole before its weight is looked at: the same refusal however the bytes are cut.
+        self._trailer_bytes += len(name) + len(value)
+        if self._trailer_bytes > self._max_head:
             raise _HeadTooLargeError
 
     def on_headers_complete(self) -> None:
         """The head is complete."""
         message, parser = self.arriving, self._parser
         assert message is not None
-        size = len(message.target) + sum(len(name) + len(value) + 4 for _, name, value in message.headers)
-        if size > self._max_head:
+        # Most heads need no weighing: since the one before them no more bytes came than a head may have.
+        is_large = self._head_at_most > self._max_head and _size(message) > self._max_head
+        if is_large or len(message.headers) > MAX_HEADERS:
             raise _HeadTooLargeError
-        message.head(
-            parser.get_method(),
-            parser.get_http_version(),
-            keep_alive=parser.should_keep_alive(),
-            secure=self._secure,
-        )
+        self._head_at_most = self._fed
         self._head_bytes = 0
+        self._headers = None
+        keep_alive = parser.should_keep_alive()
+        message.head(parser.get_method(), parser.get_http_version(), keep_alive=keep_alive, secure=self._secure)
         self.broken = message.refusal is not None
         self._arrived(message)
 
@@ -158,6 +182,10 @@ class Framing:
         """The request is here whole."""
         assert self.arriving is not None
         self.arriving.complete = True
+
+
+def _size(message: Message) -> int:
+    return len(message.target) + sum(len(name) + len(value) + 4 for _, name, value in message.headers)
 
 
 class _HeadTooLargeError(Exception):

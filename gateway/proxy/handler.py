@@ -9,15 +9,18 @@ from collections.abc import Callable
 from gateway.core import dialect
 from gateway.core.exchange import Exchange
 from gateway.core.problem import Reply
-from gateway.core.route import RouteTable
+from gateway.core.route import RouteTable, Target
 from gateway.proxy import answer
+from gateway.proxy.client import Client
 from gateway.proxy.desk import Desk
-from gateway.proxy.forward import BodyError, Forward
+from gateway.proxy.forward import Forward
 from gateway.proxy.journey import ClientGoneError, DeadlineError
-from gateway.proxy.listener import Client
+from gateway.proxy.lane import Lane, Passage
+from gateway.proxy.memo import HeadMemo
 from gateway.proxy.message import Message
-from gateway.proxy.meters import OTHER, Meters
+from gateway.proxy.meters import NAMED, OTHER, Meters
 from gateway.proxy.trip import Trip
+from gateway.proxy.upload import BodyError
 
 log = logging.getLogger("gateway.worker")
 
@@ -27,7 +30,7 @@ ALLOWED = (b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 class Handler:
     """Serves the requests of one worker. `local` answers what is no service's; `record` writes the access log."""
 
-    __slots__ = ("_desk", "_local", "_meters", "_record", "_table")
+    __slots__ = ("_desk", "_lane", "_local", "_memo", "_meters", "_record", "_table")
 
     def __init__(
         self,
@@ -36,12 +39,17 @@ class Handler:
         meters: Meters,
         local: Callable[[Exchange], Reply],
         record: Callable[[Trip, float], None] | None,
+        *,
+        lane: Lane | None = None,
+        memo: HeadMemo | None = None,
     ) -> None:
         self._table = table
         self._desk = desk
         self._meters = meters
         self._local = local
         self._record = record
+        self._lane = lane
+        self._memo = memo
 
     async def __call__(self, client: Client, message: Message) -> None:
         """Serve one request to its end."""
@@ -49,7 +57,17 @@ class Handler:
         assert exchange is not None
         trip = Trip(exchange, message.started)
         try:
-            reply = message.refusal or await self._serve(client, message, trip)
+            # What an idle connection refers to must not hold what a service was.
+            known, message.known = message.known, None
+            decided = message.refusal or self._decide(trip, known)
+            if isinstance(decided, Target):
+                if message.head_bytes and self._memo is not None:
+                    client.known = self._memo.note(message.head_bytes, message, decided)
+                reply = await Forward(self._desk, client, message, trip, decided).run()
+            elif isinstance(decided, Passage):
+                reply = await decided.carry(client, message, trip)
+            else:
+                reply = decided
         except DeadlineError:
             reply = self._late(client, trip)
         except BodyError as error:
@@ -61,21 +79,30 @@ class Handler:
             reply = self._broken(client, trip)
         self._end(client, message, trip, reply)
 
-    async def _serve(self, client: Client, message: Message, trip: Trip) -> Reply | None:
+    def _decide(self, trip: Trip, known: Target | None) -> Reply | Target | Passage:
+        """The gateway's own answer, or where the request goes on to. `known`: that a request with this head does."""
         exchange = trip.exchange
-        target = self._table.find(exchange.path, exchange.fields.get(b"host", b""))
-        if target is None:
-            return self._local(exchange)
+        target = known or self._table.find(exchange.path, exchange.fields.get(b"host", b""))
+        if target is None or (known is None and target.operation == "extra"):
+            passage = self._lane.find(exchange) if self._lane else None
+            if passage is not None:
+                return self._admit_to_lane(trip, passage)
+            if target is None:
+                return self._local(exchange)
         route = trip.route = target.route
         exchange.operation = target.operation
         route.meter.in_flight += 1
-        reply = route.decide(exchange)
+        reply = route.decide(exchange) if known is None else route.decide_again(exchange)
         if reply is None and exchange.method == b"TRACE":
             # It would show the caller the identity fields that only the backend is to see.
             reply = Reply(405, "method_not_allowed", "TRACE is not passed on.", headers=(ALLOWED,))
-        if reply is not None:
-            return reply
-        return await Forward(self._desk, client, message, trip, target).run()
+        return reply or target
+
+    def _admit_to_lane(self, trip: Trip, passage: Passage) -> Reply | Passage:
+        route = trip.route = passage.route
+        trip.exchange.operation = passage.errand.operation
+        route.meter.in_flight += 1
+        return route.decide(trip.exchange) or passage
 
     def _late(self, client: Client, trip: Trip) -> Reply | None:
         """The deadline passed: before the answer began there is a word for it, later only a broken connection."""
@@ -110,8 +137,10 @@ class Handler:
         meter.durations[trip.status].observe(now - trip.started)
         if trip.reason and trip.outcome != "ok":
             meter.refusals[trip.reason] += 1
-        if exchange.caller.slot:
-            meter.key_uses[exchange.caller.slot] += 1
+        caller = exchange.caller
+        if caller.auth_type == "key":
+            meter.uses[caller.key_id] += 1
+            meter.key_uses[caller.slot or NAMED] += 1
         if self._record is not None:
             trip.received = message.size
             self._record(trip, now)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import ipaddress
+import random
 import re
-import secrets
 import time
 from collections.abc import Sequence
 
-from gateway.core.exchange import Exchange
+from gateway.core.exchange import Exchange, Triple
 from gateway.core.problem import Reply
+from gateway.core.route import Target
 
 MAX_HEADERS = 128
 MAX_DISCARDED = 65_536
 """An unread body up to this size is read to its end, so that the connection can be kept."""
 _TARGET = re.compile(rb"[\x21\x22\x24-\x7e]+")
 _AUTHORITY = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=-]*|\[[0-9A-Za-z:.%]+\])(?::[0-9]*)?")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,100}")
+_UNUSUAL = frozenset({b"transfer-encoding", b"upgrade", b"expect"})
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,100}")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -25,6 +27,7 @@ class Message:
     """One request on a connection. `exchange` is there once the head is complete; `refusal` if it cannot be served.
 
     `size`: bytes of body so far; `held`: those not taken yet; `received`: with their framing, from the second read on.
+    `known`: where it goes, if its head was recalled and not read; `head_bytes`: the head, if it came whole in one read.
     """
 
     __slots__ = (
@@ -33,8 +36,10 @@ class Message:
         "discard",
         "exchange",
         "expects_continue",
+        "head_bytes",
         "headers",
         "held",
+        "known",
         "received",
         "refusal",
         "size",
@@ -44,7 +49,7 @@ class Message:
 
     def __init__(self) -> None:
         self.target = b""
-        self.headers: list[tuple[bytes, bytes, bytes]] = []
+        self.headers: list[Triple] = []
         self.exchange: Exchange | None = None
         self.refusal: Reply | None = None
         self.expects_continue = False
@@ -55,6 +60,20 @@ class Message:
         self.size = 0
         self.complete = False
         self.discard = False
+        self.head_bytes = b""
+        self.known: Target | None = None
+
+    @classmethod
+    def again(cls, exchange: Exchange, target: Target, body: bytes) -> Message:
+        """A whole request whose head is known to go to `target` (`proxy.memo`)."""
+        message = cls()
+        message.started = exchange.now
+        message.exchange = exchange
+        message.known = target
+        message.chunks.append(body)
+        message.size = message.held = len(body)
+        message.complete = True
+        return message
 
     def add(self, data: bytes) -> None:
         """A piece of the body."""
@@ -83,24 +102,25 @@ class Message:
         """Stand for a request whose head was never understood: it is answered, counted and logged like any other."""
         self.started = time.monotonic()
         self.exchange = Exchange(b"", b"", b"", [], secure=secure, now=self.started, wall=time.time())
-        self.exchange.request_id = secrets.token_hex(16)
+        self.exchange.request_id = new_id()
         self.refusal = refusal
 
     def head(self, method: bytes, version: str, *, keep_alive: bool, secure: bool) -> None:
         """All header fields are here: make the exchange, or find why it cannot be served."""
-        self.started = time.monotonic()
-        path, mark, query = self.target.partition(b"?")
-        origin = b""
-        if not path.startswith(b"/"):
-            # Kept apart at once: it may hold a password, and the path is logged.
-            origin, path = _origin_and_path(path)
-        exchange = Exchange(method, path, mark + query, self.headers, secure=secure, now=self.started, wall=time.time())
+        self.started = now = time.monotonic()
+        origin, path, query = _parts(self.target)
+        exchange = Exchange(method, path, query, self.headers, secure=secure, now=now, wall=time.time())
         exchange.version = version
         exchange.keep_alive = keep_alive
         self.exchange = exchange
-        self.refusal = self._frame(exchange) or self._locate(exchange, origin) or self._expect(exchange)
-        exchange.request_id = _sent_id(exchange, b"x-request-id") or secrets.token_hex(16)
-        exchange.client_request_id = _sent_id(exchange, b"x-ms-client-request-id")
+        fields = exchange.fields
+        if not _UNUSUAL.isdisjoint(fields) or method == b"CONNECT" or version != "1.1":
+            self.refusal = self._frame(exchange) or self._expect(exchange)
+        elif b"content-length" in fields:
+            exchange.length = int(fields[b"content-length"])
+        self.refusal = self.refusal or self._locate(exchange, origin)
+        exchange.request_id = _sent_id(fields.get(b"x-request-id")) or new_id()
+        exchange.client_request_id = _sent_id(fields.get(b"x-ms-client-request-id"))
 
     def _frame(self, exchange: Exchange) -> Reply | None:
         fields = exchange.fields
@@ -122,16 +142,16 @@ class Message:
         return None
 
     def _locate(self, exchange: Exchange, origin: bytes) -> Reply | None:
-        host = exchange.fields.get(b"host")
+        host, repeated = exchange.fields.get(b"host"), exchange.repeated
         if host is None and exchange.version == "1.1":
             return _bad("no_host", "HTTP/1.1 needs a Host field.")
-        if exchange.repeated == b"host" or (host is not None and not _AUTHORITY.fullmatch(host)):
+        if repeated == b"host" or (host is not None and not _AUTHORITY.fullmatch(host)):
             return _bad("bad_host", "The Host field is not one host name with an optional port.")
         if not _TARGET.fullmatch(self.target):
             return _bad("bad_target", "The request target has characters that must be percent-encoded.")
         if origin and (refusal := _check_origin(origin, host or b"")):
             return refusal
-        if exchange.repeated and exchange.repeated != b"authorization":
+        if repeated and repeated != b"authorization":
             name = exchange.repeated.decode()
             return _bad("repeated_field", f"The field {name} may stand once in a request.")
         return None
@@ -146,11 +166,17 @@ class Message:
         return None
 
 
-def _origin_and_path(target: bytes) -> tuple[bytes, bytes]:
-    """The two parts of a target that does not begin with its path: `http://host:80` and `/score`."""
-    scheme, separator, rest = target.partition(b"://")
+def _parts(target: bytes) -> tuple[bytes, bytes, bytes]:
+    """Origin, path and query of a target: `http://host:80`, `/score` and `?a=1`; mostly it has a path alone.
+
+    The origin is kept apart at once: it may hold a password, and the path is logged.
+    """
+    path, mark, query = target.partition(b"?")
+    if path.startswith(b"/"):
+        return b"", path, mark + query
+    scheme, separator, rest = path.partition(b"://")
     authority, slash, path = rest.partition(b"/")
-    return scheme + separator + authority, slash + path or b"/"
+    return scheme + separator + authority, slash + path or b"/", mark + query
 
 
 def _check_origin(origin: bytes, host: bytes) -> Reply | None:
@@ -165,7 +191,7 @@ def _check_origin(origin: bytes, host: bytes) -> Reply | None:
 
 def client_address(peer: str, fields: dict[bytes, bytes], trusted: Sequence[Network]) -> str:
     """Who is calling: the peer, or the last address in X-Forwarded-For that no trusted proxy stands for."""
-    if not trusted or not _within(peer, trusted):
+    if not trusted or not is_within(peer, trusted):
         return peer
     address = peer
     for text in reversed(fields.get(b"x-forwarded-for", b"").decode("latin-1").split(",")):
@@ -173,7 +199,7 @@ def client_address(peer: str, fields: dict[bytes, bytes], trusted: Sequence[Netw
             address = plain_address(text.strip())
         except ValueError:
             break
-        if not _within(address, trusted):
+        if not is_within(address, trusted):
             break
     return address
 
@@ -187,15 +213,20 @@ def plain_address(text: str) -> str:
     return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
-def _within(address: str, networks: Sequence[Network]) -> bool:
+def is_within(address: str, networks: Sequence[Network]) -> bool:
+    """Whether one of the networks holds the address."""
     parsed = ipaddress.ip_address(address)
     return any(parsed in network for network in networks)
 
 
-def _sent_id(exchange: Exchange, name: bytes) -> str:
+def new_id() -> str:
+    """An id for a request that came without one: unique, and no secret."""
+    return f"{random.getrandbits(128):032x}"
+
+
+def _sent_id(sent: bytes | None) -> str:
     """A request id from the client, if it is harmless: it stands in logs and answers, and models refuse long ones."""
-    text = exchange.fields.get(name, b"").decode("latin-1")
-    return text if _REQUEST_ID.fullmatch(text) else ""
+    return sent.decode() if sent is not None and REQUEST_ID.fullmatch(sent) else ""
 
 
 def _bad(reason: str, detail: str, *, status: int = 400) -> Reply:

@@ -35,7 +35,9 @@ class Sweep:
 
     def watch(self, watched: Watched, due: float) -> None:
         """Call `expire` once `due` has passed, in place of any deadline it had before."""
-        watched.due = due
+        before, watched.due = watched.due, due
+        if watched.turn and due >= before:
+            return
         turn = int(due * TURNS_PER_SECOND) + 1
         if watched.turn:
             if watched.turn <= turn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.exchange import ANONYMOUS, SINGLE, Exchange
+from gateway.core.exchange import ANONYMOUS, SINGLE, Caller, Exchange
 
 
 def exchange(*fields):
@@ -55,3 +55,17 @@ def test_the_repr_shows_no_secret():
     """Fields hold credentials and the query may: neither is in a traceback or a log line."""
     made = exchange((b"Authorization", b"Bearer hunter2"))
     assert repr(made) == "<Exchange b'POST' b'/p'>"
+
+
+def test_the_same_head_again():
+    """Another request with the same head shares what was found about it, and has nothing that is each one's own."""
+    first = exchange((b"Host", b"a"), (b"X-Request-Id", b"r-1"))
+    first.caller, first.operation, first.opens_until = Caller("key", "svc/primary", "k_1", "primary"), "score", 9.0
+    first.request_id, first.peer, first.passing = "r-1", "192.0.2.7", b"A: 1\r\n"
+    again = first.again(now=2.0, wall=3.0)
+    own = {"now", "wall", "peer", "address", "request_id", "client_request_id", "passing"}
+    for name in Exchange.__slots__:
+        if name not in own:
+            assert getattr(again, name) == getattr(first, name), name
+    assert (again.now, again.wall, again.peer, again.address) == (2.0, 3.0, "", "")
+    assert (again.request_id, again.client_request_id, again.passing) == ("", "", None)

@@ -227,4 +227,21 @@ def test_control_a_filter_that_passes_all_is_seen(monkeypatch):
     """With the lists emptied, spoofed fields do pass: the tests above can fail."""
     monkeypatch.setattr(hygiene, "_NOT_FROM_CLIENTS", frozenset())
     monkeypatch.setattr(hygiene, "_OURS", ())
+    monkeypatch.setattr(hygiene, "_from_clients", hygiene._Names(hygiene._from_clients._passes))
     assert (b"x-scoregate-caller", b"root") in passed((b"X-Scoregate-Caller", b"root"))
+
+
+def test_many_names_are_forgotten_and_judged_anew(monkeypatch):
+    """Names come from clients: as many as they like do not stay in memory, and are judged the same each time."""
+    monkeypatch.setattr(hygiene, "MAX_NAMES", 4)
+    fields = [(b"x-a%d" % number, b"1") for number in range(10)]
+    for _ in range(2):
+        assert passed(*fields, (b"Authorization", b"s")) == fields
+    assert len(hygiene._from_clients) <= 4
+
+
+def test_lines_that_are_known_already():
+    """What a memo of the head says passes in place of the fields; the gateway's own come behind as always."""
+    made = exchange((b"X-A", b"1"))
+    made.passing = b"X-B: 2\r\n"
+    assert sent(made) == [(b"x-b", b"2"), *IDENTITY]

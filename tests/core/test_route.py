@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.exchange import Exchange
+from gateway.core.exchange import Caller, Exchange
 from gateway.core.problem import Reply
 from gateway.core.route import Route, RouteTable, Target
 from gateway.core.snapshot import ServiceEntry
@@ -189,3 +189,26 @@ def test_no_reply_lets_pass():
     exchange = Exchange(b"GET", b"/", b"", [])
     assert route().decide(exchange) is None
     assert route(checks=(lambda _: None, lambda _: None)).decide(exchange) is None
+
+
+@pytest.mark.parametrize(("refusing", "subject"), [(None, "c"), (0, "anonymous"), (1, "c")])
+def test_the_same_head_is_asked_again_what_it_does_not_say(refusing, subject):
+    """Only the rechecks are asked; whom one before the credential refuses, nobody knows."""
+    asked = []
+
+    def check(number):
+        def ask(_):
+            asked.append(number)
+            return Reply(403, "no") if number == refusing else None
+
+        return ask
+
+    spec = ServiceSpec(backends=("http://b",))
+    entry = ServiceEntry(name="a", spec=spec, keys=(), deployments=(), born=0)
+    made = Route(entry, [check(9)], None, (), None, rechecks=[(check(0), False), (check(1), True)])
+    exchange = Exchange(b"POST", b"/", b"", [])
+    exchange.caller = Caller("key", "c")
+    reply = made.decide_again(exchange)
+    assert (reply is None) is (refusing is None)
+    assert asked == ([0] if refusing == 0 else [0, 1])
+    assert exchange.caller.subject == subject

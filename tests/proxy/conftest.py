@@ -18,32 +18,50 @@ import sys
 import textwrap
 import time
 from collections import deque
+from pathlib import Path
 from types import SimpleNamespace
 
 import httptools
 import pytest
 
 from gateway.core import key
+from gateway.core.ejection import IN
 from gateway.core.message import TO_CONTROL, TO_WORKER, Ack, Frames, Publish, frame
 from gateway.core.route import RouteTable
 from gateway.core.settings import ScoringSettings
 from gateway.core.snapshot import BackendEntry, DeploymentEntry, KeyEntry, ServiceEntry, Trust, Update
 from gateway.core.spec import ServiceSpec
 from gateway.policy import World
-from gateway.proxy import compiler, delivery, desk, forward, handler, listener, message, sweep, upstream
+from gateway.proxy import (
+    client,
+    compiler,
+    delivery,
+    desk,
+    forward,
+    handler,
+    handshake,
+    memo,
+    message,
+    sweep,
+    upload,
+    upstream,
+)
 from gateway.proxy.compiler import Compiler
 from gateway.proxy.desk import Desk
 from gateway.proxy.handler import Handler
 from gateway.proxy.listener import Listener
 from gateway.proxy.local import Local
 from gateway.proxy.meters import Meters
+from gateway.proxy.standings import StandingColumns
 from gateway.proxy.sweep import Sweep
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 HIGH_WATER = 65_536
 NEVER_READABLE = os.eventfd(0)
 DIGEST_KEY = b"d" * 32
 PRIMARY = b"a-key-of-this-service"
-TIMED = (compiler, delivery, desk, forward, handler, listener, message, sweep, upstream)
+TIMED = (client, compiler, delivery, desk, forward, handler, handshake, memo, message, sweep, upload, upstream)
 
 
 class Clock:
@@ -166,6 +184,9 @@ class Transport:
             self.writing_paused = True
             self.protocol.pause_writing()
 
+    def writelines(self, pieces) -> None:
+        self.write(b"".join(pieces))
+
     def can_write_eof(self) -> bool:
         return not self.secure
 
@@ -186,6 +207,12 @@ class Transport:
     def is_closing(self) -> bool:
         return self.closing
 
+    def set_protocol(self, protocol) -> None:
+        self.protocol = protocol
+
+    def is_reading(self) -> bool:
+        return not self.reading_paused
+
     def pause_reading(self) -> None:
         assert not self.reading_paused
         self.reading_paused = True
@@ -195,8 +222,8 @@ class Transport:
         self.reading_paused = False
         self.loop.call_soon(self._deliver)
 
-    def get_extra_info(self, name):
-        return {"peername": self.peer, "socket": self}[name]
+    def get_extra_info(self, name, default=None):
+        return {"peername": self.peer, "socket": self}.get(name, default)
 
     def setsockopt(self, level, option, value) -> None:
         assert (level, option) == (socket.SOL_SOCKET, socket.SO_LINGER)
@@ -217,8 +244,9 @@ class Transport:
     def get_write_buffer_size(self) -> int:
         return len(self.unsent)
 
-    def set_write_buffer_limits(self, high: int) -> None:
-        assert high == 0 or (self.secure, high) == (True, HIGH_WATER)
+    def set_write_buffer_limits(self, high: int, low: int | None = None) -> None:
+        assert high in (0, HIGH_WATER)
+        assert low is None
         self.high = high
 
     # --- what the peer does
@@ -326,10 +354,18 @@ class Backend:
         return self.sides[-1]
 
 
-class Board:
+class Board(StandingColumns):
     """`core.admission.Board` of one worker, strict: never below zero, never above the limit."""
 
+    ROWS = 16
+
     def __init__(self) -> None:
+        rows = memoryview(bytearray(12 * self.ROWS)).cast("I")
+        spans = memoryview(bytearray(16 * self.ROWS)).cast("d")
+        super().__init__(rows, spans, None, stride=3, columns=(0, 1, 2), alone=True)
+        self.hurried = 0
+        self.served = 0
+        self.calls = 0
         self.counts = {}
         self.waiting = {}
         self.down = set()
@@ -349,11 +385,24 @@ class Board:
         assert self.counts[row] > 0, "a permit was given back twice"
         self.counts[row] -= 1
 
+    def succeeded(self, row) -> bool:
+        self.served += 1
+        return self.failures(row) != 0
+
     def outstanding(self, row) -> int:
         return self.counts.get(row, 0)
 
     def healthy(self, row) -> bool:
         return row not in self.down
+
+    def is_well(self, row) -> bool:
+        return row not in self.down and self.standing(row) == IN
+
+    def hurry_probe(self) -> None:
+        self.hurried += 1
+
+    def wake_all(self) -> None:
+        self.calls += 1
 
     def set_waiting(self, row, waiting) -> None:
         self.waiting[row] = waiting

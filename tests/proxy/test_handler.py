@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from gateway.core import key
+from gateway.core.snapshot import CallerEntry, RosterChange, Update
 from gateway.core.spec import CorsSpec
 
 
@@ -44,6 +46,63 @@ def test_key_use_is_counted(make_rig, post, ok, primary_key) -> None:
     assert b"x-scoregate-caller: svc/primary\r\n" in request
     rig.backend.last.send(ok())
     assert rig.meter.key_uses == {"primary": 1}
+    assert rig.meter.uses == {"k1": 1}
+
+
+def test_a_named_caller_is_told_to_the_backend(make_rig, post, ok) -> None:
+    """By its name and the id of its key, never the key; in the metric all named callers are one."""
+    rig = make_rig(keys=True)
+    digests = [key.digest(rig.world.trust.digest_key, name) for name in (b"acme-key", b"other-key")]
+    callers = tuple(
+        CallerEntry(name=name, digest=digest, id=f"k_{name}", verbs=("score",))
+        for name, digest in zip(("acme", "other"), digests, strict=True)
+    )
+    rig.compiler.apply(Update(serial=2, rosters=(RosterChange(service="svc", callers=callers),)))
+    client = rig.connect()
+    for name in (b"acme", b"other", b"acme"):
+        client.send(post(b"1", b"X-Scoregate-Caller: mallory", b"Authorization: Bearer " + name + b"-key"))
+        request = rig.backend.last.take()
+        assert [line for line in request.split(b"\r\n") if line.startswith(b"x-scoregate-")] == [
+            b"x-scoregate-auth-type: key",
+            b"x-scoregate-caller: " + name,
+            b"x-scoregate-key-id: k_" + name,
+        ]
+        assert name + b"-key" not in request
+        rig.backend.last.send(ok())
+    assert rig.meter.key_uses == {"caller": 3}
+    assert rig.meter.uses == {"k_acme": 2, "k_other": 1}
+
+
+def test_what_is_known_of_a_head_ends_with_its_caller(make_rig, post, ok, answer) -> None:
+    """Head by head the same: it opens until its caller is revoked, or expires; the others go on."""
+    rig = make_rig(keys=True)
+
+    def tell(*names: str, gone=(), **fields) -> None:
+        digests = {name: key.digest(rig.world.trust.digest_key, name.encode()) for name in names}
+        callers = tuple(
+            CallerEntry(name=name, digest=digest, id=f"k_{name}", verbs=("score",), **fields)
+            for name, digest in digests.items()
+        )
+        rig.compiler.apply(Update(serial=2, rosters=(RosterChange(service="svc", callers=callers, gone=gone),)))
+
+    def send(name: bytes) -> str:
+        client.send(post(b"1", b"Authorization: Bearer " + name))
+        if request := rig.backend.sides and rig.backend.last.take():
+            assert b"x-scoregate-caller: " + name in request
+            rig.backend.last.send(ok())
+        got = answer(client.take())
+        return "ok" if got.status == 200 else json.loads(got.body)["reason"]
+
+    client = rig.connect()
+    tell("acme", "other")
+    assert [send(b"acme") for _ in range(4)] == ["ok"] * 4
+    tell(gone=("acme",))
+    assert (send(b"acme"), send(b"other")) == ("wrong_key", "ok")
+    client = rig.connect()
+    tell("acme", expires_at=rig.clock.module.time() + 10)
+    assert [send(b"acme") for _ in range(4)] == ["ok"] * 4
+    rig.pass_time(11)
+    assert send(b"acme") == "expired_key"
 
 
 def test_trace_is_not_passed_on(rig, post, answer) -> None:
@@ -71,7 +130,7 @@ def test_cross_origin_fields_on_every_answer(make_rig, post, ok, answer) -> None
 def test_failure_of_ours_before_the_answer(rig, post, answer, monkeypatch, caplog) -> None:
     """What goes wrong in the gateway is a 500 with an id, told in the log, and gives back what it took."""
 
-    async def fail(*_):
+    def fail(*_):
         raise RuntimeError("ours")
 
     monkeypatch.setattr("gateway.proxy.forward.deliver", fail)
