@@ -7,27 +7,28 @@ queued on it outlives this process.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import resource
 import socket
 import ssl
-from typing import Any
+from collections.abc import Callable
 
 from gateway.core.settings import ScoringSettings
+from gateway.proxy.handshake import Handshake
 from gateway.proxy.listener import Listener
 
 log = logging.getLogger("gateway.worker")
 
 BACKLOG = 4096
-NEVER_SECONDS = 86_400.0
 OWN_DESCRIPTORS = 64
 """What a worker needs beside connections: log, link, scoreboard, listening socket, files it reads."""
 
 
 class Acceptor:
-    """Hands connections to the listener. `context` None: plain HTTP."""
+    """Hands connections to the listener, after a handshake with `context`. None: plain HTTP."""
 
-    __slots__ = ("_listener", "_listening", "_loop", "_options", "_server", "_taking_in")
+    __slots__ = ("_listening", "_loop", "_protocol", "_server")
 
     def __init__(
         self,
@@ -36,36 +37,30 @@ class Acceptor:
         loop: asyncio.AbstractEventLoop,
         context: ssl.SSLContext | None,
     ) -> None:
-        self._listener = listener
         self._listening = listening
         self._loop = loop
-        self._options: dict[str, Any] = {}
+        self._protocol: Callable[[], asyncio.Protocol] = listener
         if context is not None:
-            self._options = {
-                "ssl": context,
-                "ssl_handshake_timeout": listener.limits.handshake_timeout_seconds,
-                # Who does not answer our farewell is ended by the listener, which can tell that from reading slowly.
-                "ssl_shutdown_timeout": NEVER_SECONDS,
-            }
+            self._protocol = functools.partial(Handshake, listener, context)
         self._server: asyncio.Server | None = None
-        self._taking_in: set[asyncio.Task[Any]] = set()
 
     async def open(self) -> None:
         """Accept from now on."""
         # The loop closes the socket that it was given without looking who waits on it.
         copy = self._listening.dup()
-        self._server = await self._loop.create_server(self._listener, sock=copy, backlog=BACKLOG, **self._options)
+        self._server = await self._loop.create_server(self._protocol, sock=copy, backlog=BACKLOG)
 
-    def close(self) -> None:
-        """Take in who waits on the socket already, and have the kernel refuse whoever comes later."""
+    async def close(self) -> None:
+        """Take in who waits on the socket already, and have the kernel refuse whoever comes later.
+
+        Afterwards the listener knows all connections there will be.
+        """
         if self._server is not None:
             self._server.close()
         waiting = self._waiting()
         self._listening.close()
-        for connection in waiting:
-            task = self._loop.create_task(self._take_in(connection))
-            self._taking_in.add(task)
-            task.add_done_callback(self._taking_in.discard)
+        # At least one turn of the loop, in which whoever was accepted before becomes known.
+        await asyncio.gather(asyncio.sleep(0), *map(self._take_in, waiting))
 
     def _waiting(self) -> list[socket.socket]:
         waiting: list[socket.socket] = []
@@ -81,7 +76,7 @@ class Acceptor:
 
     async def _take_in(self, connection: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._listener, connection, **self._options)
+            await self._loop.connect_accepted_socket(self._protocol, connection)
         except OSError as error:
             log.debug("a connection was lost before its first request: %s", error)
 

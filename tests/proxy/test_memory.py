@@ -17,9 +17,12 @@ import uvloop
 from gateway.certificate import make_development_certificate
 from gateway.core.settings import ScoringSettings, TlsSettings
 from gateway.proxy import memory
+from gateway.proxy.acceptor import Acceptor
 from gateway.proxy.connection import Connection
+from gateway.proxy.handshake import Handshake
 from gateway.proxy.journey import PAUSE, Journey
 from gateway.proxy.listener import Client, Listener
+from gateway.proxy.secure import SecureTransport
 from gateway.proxy.sweep import Sweep
 from gateway.proxy.tls import server_context
 from gateway.proxy.upstream import Upstream
@@ -37,8 +40,8 @@ def no_collector():
     gc.enable()
 
 
-def _left(kind: type) -> int:
-    return sum(type(one) is kind for one in gc.get_objects())
+def _left(*kinds: type) -> int:
+    return sum(type(one) in kinds for one in gc.get_objects())
 
 
 async def _serve(client: Client, message) -> None:
@@ -66,14 +69,17 @@ def test_clients(no_collector, tmp_path, is_tls: bool) -> None:
     async def work() -> int:
         loop = asyncio.get_running_loop()
         listener = Listener(_serve, ScoringSettings(), Sweep(loop), secure=is_tls)
-        server = await loop.create_server(listener, "127.0.0.1", 0, ssl=context)
-        await loop.run_in_executor(None, come_and_go, server.sockets[0].getsockname()[1])
+        listening = socket.create_server(("127.0.0.1", 0))
+        listening.setblocking(False)
+        acceptor = Acceptor(listener, listening, loop, context)
+        await acceptor.open()
+        await loop.run_in_executor(None, come_and_go, listening.getsockname()[1])
         async with asyncio.timeout(5):
             while listener.clients:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
-        left = _left(Client)
-        server.close()
+        left = _left(Client, Handshake, SecureTransport, ssl.SSLObject)
+        await acceptor.close()
         return left
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
