@@ -68,6 +68,11 @@ class Vault:
         self._aeads = {data_key_id: AESGCM(secret) for data_key_id, secret in data_keys.items()}
         self._sealing_id = next(reversed(self._aeads))
 
+    def add(self, data_key_id: str, secret: bytes) -> None:
+        """Seal with this data key from now on."""
+        self._aeads[data_key_id] = AESGCM(secret)
+        self._sealing_id = data_key_id
+
     def seal(self, secret: bytes, belongs_to: str) -> Sealed:
         """Ciphertext of `secret`, which opens only for the same `belongs_to` (such as `key/diabetes/primary/3`)."""
         return Sealed(self._sealing_id, _seal(self._aeads[self._sealing_id], secret, belongs_to))

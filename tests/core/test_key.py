@@ -84,3 +84,11 @@ def test_the_digest_is_hmac_sha_256() -> None:
     made = key.digest(b"k" * 32, b"value")
     assert made == hmac.new(b"k" * 32, b"value", hashlib.sha256).digest()
     assert made != key.digest(b"j" * 32, b"value")
+
+
+@pytest.mark.parametrize("size", [0, 1, 32, 64, 65, 200])
+def test_a_digester_is_the_digest_in_less_time(size: int) -> None:
+    """HMAC-SHA-256 as another implementation has it, for digest keys shorter and longer than a block."""
+    digester = key.Digester(b"k" * size)
+    for value in (b"", b"value", b"v" * 1000, b"value"):
+        assert digester.digest(value) == hmac.new(b"k" * size, value, hashlib.sha256).digest()

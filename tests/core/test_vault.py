@@ -109,3 +109,14 @@ def test_a_file_that_is_no_master_key_is_explained(text: str) -> None:
     with pytest.raises(VaultError) as caught:
         MasterKey.parse(text)
     assert str(caught.value) == "a master key file holds 32 bytes in base64, and nothing else"
+
+
+def test_a_data_key_that_is_added_seals() -> None:
+    """What is sealed from then on has its id; what was sealed before opens as before."""
+    vault = Vault({"d1": OLD})
+    before = vault.seal(b"secret", "place")
+    vault.add("d2", NEW)
+    after = vault.seal(b"secret", "place")
+    assert (before.data_key_id, after.data_key_id) == ("d1", "d2")
+    assert vault.open(before, "place") == vault.open(after, "place") == b"secret"
+    assert opens(Vault({"d2": NEW}), after, "place")

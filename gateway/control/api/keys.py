@@ -1,115 +1,114 @@
-"""Operations on credentials: read and regenerate keys, issue tokens, list signing keys."""
+"""Operations on keys: read and regenerate them, let them expire, tell how they are used."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from datetime import UTC, datetime
+from typing import Annotated
 
 from aiohttp import web
 from pydantic import Field, TypeAdapter
 
+from gateway.control.advice import advice
+from gateway.control.api.audit import AUDIT, entry
 from gateway.control.api.body import answer, parsed, read_json
-from gateway.control.api.problem import ACTOR
-from gateway.control.api.view import moment, second
+from gateway.control.api.view import moment, used
 from gateway.control.catalog import Catalog
-from gateway.control.refusal import Fault, Refused
-from gateway.control.tokens import Issuer
-from gateway.core.record import SLOTS, KeyRecord, SigningKeyRecord, Slot
-from gateway.core.spec import STRICT, Natural, Positive
-
-Verb = Literal["score", "batch", "swagger"]
+from gateway.control.pair import NewKey
+from gateway.control.refusal import Refused
+from gateway.control.uses import Uses
+from gateway.core.caller import Moment
+from gateway.core.record import SLOTS, KeyRecord, Slot
+from gateway.core.spec import STRICT, GraceSeconds
 
 
 @dataclass(frozen=True, slots=True)
 class RegenerateRequest:
-    """`value`: the new key; left out or null: a random one. `grace_seconds`: 0, the old key ends at once."""
+    """What is left out is as the service is configured, and `value` is random.
+
+    `value`: the new key. `grace_seconds`: how long the key before it still opens. `expires_at`: when the new one ends.
+    """
 
     value: Annotated[str | None, Field(max_length=1024)] = None
-    grace_seconds: Natural | None = None
+    grace_seconds: GraceSeconds | None = None
+    expires_at: Moment | None = None
 
     __pydantic_config__ = STRICT
 
 
 @dataclass(frozen=True, slots=True)
-class TokenRequest:
-    """`verbs`: what the token is for; left out: everything. `lifetime_seconds`: left out: as configured."""
+class KeyPatch:
+    """`expires_at`: from then on the key opens nothing; null: it never ends by itself."""
 
-    verbs: Annotated[tuple[Verb, ...], Field(min_length=1)] | None = None
-    lifetime_seconds: Positive | None = None
+    expires_at: Moment | None
 
     __pydantic_config__ = STRICT
 
 
 REGENERATE = TypeAdapter(RegenerateRequest)
-TOKEN = TypeAdapter(TokenRequest)
+PATCH = TypeAdapter(KeyPatch)
 
 
 class KeyOperations:
     """Handlers; what they raise as `Refused` becomes a problem document."""
 
-    def __init__(self, catalog: Catalog, issuer: Issuer, signing_keys: Sequence[SigningKeyRecord]) -> None:
+    def __init__(self, catalog: Catalog, uses: Uses) -> None:
         self._catalog = catalog
-        self._issuer = issuer
-        self._signing_keys = signing_keys
+        self._uses = uses
 
-    async def get(self, request: web.Request) -> web.Response:
+    async def list(self, request: web.Request) -> web.Response:
         """Both keys of a service."""
         keys = self._catalog.keys(request.match_info["name"])
+        await request.app[AUDIT].show(entry(request))
         values = {f"{slot}_key": keys[slot][0] for slot in SLOTS}
-        return answer({**values, "slots": {slot: _slot(keys[slot][1]) for slot in SLOTS}})
+        return answer({**values, "slots": {slot: self._slot(keys[slot][1]) for slot in SLOTS}})
+
+    async def get(self, request: web.Request) -> web.Response:
+        """A slot without its key."""
+        name, slot = _named(request)
+        return answer({"slot": slot, **self._slot(self._catalog.key(name, slot))})
+
+    async def patch(self, request: web.Request) -> web.Response:
+        """Another expiry of the key that a slot has."""
+        name, slot = _named(request)
+        asked = parsed(PATCH, await read_json(request))
+        record = await self._catalog.expire(name, slot, asked.expires_at, entry(request))
+        return answer({"slot": slot, **self._slot(record)})
 
     async def regenerate(self, request: web.Request) -> web.Response:
-        """A new key for a slot, answered when no worker accepts the old one any more."""
-        name, slot = request.match_info["name"], _valid_slot(request.match_info["slot"])
+        """A new key for a slot, answered when every worker has it."""
+        name, slot = _named(request)
         asked = parsed(REGENERATE, await read_json(request, empty=b"{}"))
-        if asked.grace_seconds:
-            reason = "is not supported by this release: the old key ends at once; move callers to the other slot first"
-            raise Refused(400, f"grace_seconds {reason}.", (Fault("grace_seconds", reason),))
-        made = await self._catalog.regenerate(name, slot, asked.value)
+        wanted = NewKey(asked.value, asked.grace_seconds, asked.expires_at)
+        made = await self._catalog.regenerate(name, slot, wanted, entry(request))
+        former = made.record.former
         return answer(
             {
                 "slot": slot,
                 "value": made.value,
                 "id": made.record.id,
-                "grace_until": None,
+                "grace_until": former and moment(former.until),
                 "acknowledged": {"workers": made.acknowledged.workers, "replicas": 1, "of": 1},
             }
         )
 
-    async def token(self, request: web.Request) -> web.Response:
-        """A scoring token for the caller."""
-        service = self._catalog.get(request.match_info["name"])
-        asked = parsed(TOKEN, await read_json(request, empty=b"{}"))
-        issued = self._issuer.issue(service, request[ACTOR], asked.verbs, asked.lifetime_seconds)
-        return answer(
-            {
-                "token": issued.token,
-                "token_type": "Bearer",
-                "refresh_by": second(issued.refresh_by),
-                "expires_at": second(issued.expires_at),
-            }
-        )
-
-    async def signing_keys(self, _request: web.Request) -> web.Response:
-        """The keys that sign tokens, public names only."""
-        return answer({"value": [_signing_key(record) for record in self._signing_keys]})
+    def _slot(self, record: KeyRecord) -> dict[str, object]:
+        advised = advice(record, self._uses, datetime.now(UTC))
+        former, former_use = advised.former, advised.former_use
+        return {
+            "id": record.id,
+            "created_at": moment(record.created_at),
+            "expires_at": record.expires_at and moment(record.expires_at),
+            "grace_until": former and moment(former.until),
+            **used(advised.use),
+            "former": {"id": former.id, **used(former_use)} if former and former_use else None,
+            "safe_to_regenerate": advised.is_safe,
+            "advice": advised.sentence,
+        }
 
 
-def _slot(record: KeyRecord) -> dict[str, object]:
-    return {"id": record.id, "created_at": moment(record.created_at), "expires_at": None, "grace_until": None}
-
-
-def _signing_key(record: SigningKeyRecord) -> dict[str, object]:
-    return {
-        "kid": record.kid,
-        "state": record.state,
-        "not_after": moment(record.not_after) if record.not_after else None,
-    }
-
-
-def _valid_slot(slot: str) -> Slot:
+def _named(request: web.Request) -> tuple[str, Slot]:
     for known in SLOTS:
-        if slot == known:
-            return known
+        if request.match_info["slot"] == known:
+            return request.match_info["name"], known
     raise Refused(404, "A service has the key slots primary and secondary.")
