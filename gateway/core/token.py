@@ -1,52 +1,39 @@
 """Scoring tokens: signed JWTs (RFC 9068 profile) that open one service for a while.
 
-PyJWT signs and verifies. What it leaves open is closed here: the token's type, exact base64, the algorithm pinned to
-the key, keys from our table only, and times judged by the `now` we are given (RFC 8725; RFC 7515 section 2).
+PyJWT signs, and checks signatures. What it leaves open is closed here and in `jws` and `jwk` (RFC 8725): the token's
+type, keys from our table only, each for its one algorithm, every claim there and of its type and range, and times
+judged by the `now` we are given.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import json
 import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import jwt
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
-from jwt.types import Options
 
+from gateway.core import jws
+from gateway.core.jwk import PublicKey, SigningKey
+from gateway.core.jws import TokenError
 from gateway.core.snapshot import VerifyingKey
 
-Algorithm = Literal["EdDSA", "ES256", "RS256"]
 TYPE = "at+jwt"
-MAX_BYTES = 4096
 LEEWAY_SECONDS = 30
 """For `nbf` and `iat` only: another replica's clock may be ahead. `exp` is exact."""
-VERBS = ("score", "batch", "swagger")
+MAX_SUBJECT = 255
 
-_SEGMENT = re.compile(rb"[A-Za-z0-9_-]+")
 _KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_REQUIRED = ("iss", "aud", "sub", "iat", "nbf", "exp", "jti", "scope")
-_UNCHECKED_BY_PYJWT: Options = {
-    "verify_exp": False,
-    "verify_nbf": False,
-    "verify_iat": False,
-    "verify_aud": False,
-    "verify_iss": False,
-    "verify_sub": False,
-    "verify_jti": False,
-}
-
-
-class TokenError(Exception):
-    """The token opens nothing. The text is for the caller: it says why, and repeats nothing of the token."""
+_TOKEN_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*|")
+"""RFC 6749 section 3.3; an empty one allows nothing."""
+_TEXTS = ("aud", "sub", "client_id", "jti", "scope")
+_TIMES = ("iat", "nbf", "exp")
+_REQUIRED = ("iss", *_TEXTS, *_TIMES)
+_LAST_TIME = 253_402_300_799
+"""The end of the year 9999: milliseconds are beyond it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,43 +50,6 @@ class Claims:
     kid: str
 
 
-@dataclass(frozen=True, slots=True)
-class SigningKey:
-    """A private key and the name under which its public half is published."""
-
-    kid: str
-    algorithm: Algorithm
-    private_key: Any
-
-    @classmethod
-    def generate(cls, algorithm: Algorithm) -> SigningKey:
-        """A new key; its `kid` is the RFC 7638 thumbprint of the public half."""
-        private_key: Any
-        if algorithm == "EdDSA":
-            private_key = ed25519.Ed25519PrivateKey.generate()
-        elif algorithm == "ES256":
-            private_key = ec.generate_private_key(ec.SECP256R1())
-        else:
-            private_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        return cls(_thumbprint(_public_jwk(algorithm, private_key)), algorithm, private_key)
-
-    @classmethod
-    def from_der(cls, kid: str, algorithm: Algorithm, der: bytes) -> SigningKey:
-        """From unencrypted PKCS #8 DER, as `to_der` gives it."""
-        return cls(kid, algorithm, serialization.load_der_private_key(der, password=None))
-
-    def to_der(self) -> bytes:
-        """Unencrypted PKCS #8 DER: to be sealed at once."""
-        der: bytes = self.private_key.private_bytes(
-            serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        return der
-
-    def verifying_key(self) -> VerifyingKey:
-        """The public half, for workers and the JWKS document."""
-        return VerifyingKey(self.kid, self.algorithm, _public_jwk(self.algorithm, self.private_key))
-
-
 def issue(
     key: SigningKey,
     *,
@@ -109,8 +59,9 @@ def issue(
     verbs: frozenset[str],
     now: float,
     lifetime_seconds: float,
+    token_id: str = "",
 ) -> str:
-    """A token that opens `service` for `verbs` until `now + lifetime_seconds`."""
+    """A token that opens `service` for `verbs` until `now + lifetime_seconds`. `token_id`: left out, a new one."""
     issued = int(now)
     claims = {
         "iss": issuer,
@@ -120,10 +71,15 @@ def issue(
         "iat": issued,
         "nbf": issued,
         "exp": issued + int(lifetime_seconds),
-        "jti": secrets.token_urlsafe(12),
+        "jti": token_id or new_id(),
         "scope": " ".join(sorted(verbs)),
     }
     return jwt.encode(claims, key.private_key, key.algorithm, headers={"typ": TYPE, "kid": key.kid})
+
+
+def new_id() -> str:
+    """A public name for a token (`jti`): it stands in logs, and is what one is revoked by."""
+    return "t_" + secrets.token_hex(12)
 
 
 class Verifier:
@@ -132,33 +88,32 @@ class Verifier:
     __slots__ = ("_issuer", "_keys")
 
     def __init__(self, issuer: str, keys: tuple[VerifyingKey, ...]) -> None:
+        """Raises JwkError when a key is none for its algorithm."""
         self._issuer = issuer
-        self._keys = {key.kid: (key.algorithm, jwt.PyJWK(key.jwk, key.algorithm).key) for key in keys}
+        self._keys = {key.kid: (PublicKey(key.algorithm, key.jwk), key.not_after) for key in keys}
 
     def verify(self, token: bytes) -> Claims:
         """The claims of a token that one of our keys signed. Times are not judged here. Raises TokenError."""
-        if len(token) > MAX_BYTES:
-            raise TokenError(f"The token is longer than {MAX_BYTES} bytes.")
-        kid, algorithm, key = self._key_of(_header(token))
-        try:
-            claims = jwt.decode(token, key, algorithms=[algorithm], options=_UNCHECKED_BY_PYJWT)
-        except jwt.InvalidTokenError:
-            raise TokenError("The token's signature does not verify.") from None
-        return self._claims(claims, kid)
+        parts = jws.parse(token)
+        kid, key, not_after = self._key_of(parts.header)
+        if not key.verifies(parts.message, parts.signature):
+            raise TokenError("The token's signature does not verify.")
+        claims = self._claims(parts.claims(), kid)
+        if not_after is not None and claims.expires_at > not_after:
+            # No token of ours does: whoever has learned a retired key gains nothing by later times.
+            raise TokenError("The token would outlive the key that signed it.")
+        return claims
 
-    def _key_of(self, header: Mapping[str, Any]) -> tuple[str, str, Any]:
-        if str(header.get("typ", "")).lower() != TYPE:
+    def _key_of(self, header: Mapping[str, Any]) -> tuple[str, PublicKey, float | None]:
+        kind, kid = header.get("typ"), header.get("kid")
+        if not isinstance(kind, str) or kind.lower() != TYPE:
             raise TokenError(f"The token is not of type {TYPE}.")
-        if "crit" in header or "b64" in header:
-            raise TokenError("The token demands extensions that are not supported.")
-        kid = header.get("kid")
         known = self._keys.get(kid) if isinstance(kid, str) and _KID.fullmatch(kid) else None
         if known is None:
             raise TokenError("The token is signed by a key that is not, or no longer, valid here.")
-        algorithm, key = known
-        if header.get("alg") != algorithm:
+        if header.get("alg") != known[0].algorithm:
             raise TokenError("The token's algorithm is not the one of its key.")
-        return str(kid), algorithm, key
+        return str(kid), *known
 
     def _claims(self, claims: Mapping[str, Any], kid: str) -> Claims:
         missing = [name for name in _REQUIRED if name not in claims]
@@ -166,13 +121,18 @@ class Verifier:
             raise TokenError(f"The token lacks the claim {missing[0]}.")
         if claims["iss"] != self._issuer:
             raise TokenError("The token was issued by somebody else.")
-        texts = [claims[name] for name in ("aud", "sub", "jti", "scope")]
-        times = [claims[name] for name in ("iat", "nbf", "exp")]
-        if not all(isinstance(text, str) for text in texts) or not all(_is_time(time) for time in times):
+        texts = [claims[name] for name in _TEXTS]
+        times = [claims[name] for name in _TIMES]
+        if not all(isinstance(text, str) for text in texts) or not all(map(_is_number, times)):
             raise TokenError("The token has a claim of the wrong type.")
-        service, subject, token_id, scope = texts
-        issued_at, not_before, expires_at = map(float, times)
-        return Claims(service, subject, token_id, frozenset(scope.split()), issued_at, not_before, expires_at, kid)
+        service, subject, client, token_id, scope = texts
+        issued_at, not_before, expires_at = times
+        in_order = 0 <= max(issued_at, not_before) < expires_at <= _LAST_TIME and min(issued_at, not_before) >= 0
+        named = is_subject(subject) and is_subject(client) and _TOKEN_ID.fullmatch(token_id) and service
+        if not (in_order and named and _SCOPE.fullmatch(scope)):
+            raise TokenError("The token has a claim out of its range.")
+        verbs = frozenset(scope.split())
+        return Claims(service, subject, token_id, verbs, float(issued_at), float(not_before), float(expires_at), kid)
 
 
 def why_not_now(claims: Claims, now: float) -> str | None:
@@ -184,9 +144,9 @@ def why_not_now(claims: Claims, now: float) -> str | None:
     return None
 
 
-def jwks(keys: tuple[VerifyingKey, ...]) -> bytes:
-    """The JSON Web Key Set (RFC 7517) of all published keys."""
-    return json.dumps({"keys": [key.jwk for key in keys]}, separators=(",", ":")).encode()
+def is_subject(name: str) -> bool:
+    """Whether a token may name this caller: it stands in logs and header fields, and is counted by."""
+    return 0 < len(name) <= MAX_SUBJECT and name.isprintable()
 
 
 def looks_like_token(credential: bytes) -> bool:
@@ -194,59 +154,5 @@ def looks_like_token(credential: bytes) -> bool:
     return credential.startswith(b"eyJ") and credential.count(b".") == 2
 
 
-def _is_time(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e12
-
-
-def _header(token: bytes) -> dict[str, Any]:
-    segments = token.split(b".")
-    if len(segments) != 3:
-        raise TokenError("The token is no JWT of three parts.")
-    header, _, _ = (_decode(segment) for segment in segments)
-    try:
-        value = json.loads(header, object_pairs_hook=_without_duplicates)
-    except (ValueError, RecursionError):
-        raise TokenError("The token's header is no JSON object.") from None
-    if not isinstance(value, dict):
-        raise TokenError("The token's header is no JSON object.")
-    return value
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a name stands twice")
-    return value
-
-
-def _decode(segment: bytes) -> bytes:
-    """Exact base64url: no padding, no other characters, no loose bits in the last one (PyJWT takes all of these)."""
-    problem = TokenError("The token is not exact base64url.")
-    if _SEGMENT.fullmatch(segment) is None:
-        raise problem
-    try:
-        value = base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
-    except (binascii.Error, ValueError):
-        raise problem from None
-    if base64.urlsafe_b64encode(value).rstrip(b"=") != segment:
-        raise problem
-    return value
-
-
-def _public_jwk(algorithm: Algorithm, private_key: Any) -> dict[str, str]:
-    public = private_key.public_key()
-    jwk: dict[str, Any]
-    if algorithm == "EdDSA":
-        jwk = OKPAlgorithm.to_jwk(public, as_dict=True)
-    elif algorithm == "ES256":
-        jwk = ECAlgorithm.to_jwk(public, as_dict=True)
-    else:
-        jwk = RSAAlgorithm.to_jwk(public, as_dict=True)
-        jwk.pop("key_ops", None)
-    return {**jwk, "use": "sig", "alg": algorithm, "kid": _thumbprint(jwk)}
-
-
-def _thumbprint(jwk: Mapping[str, Any]) -> str:
-    members = {name: jwk[name] for name in ("crv", "e", "kty", "n", "x", "y") if name in jwk}
-    canonical = json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
-    return base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

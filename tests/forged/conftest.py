@@ -1,0 +1,8 @@
+"""What the suite of forged tokens needs: its own modules."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
