@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.control.api.credential import Actor, AdminToken
-from gateway.control.api.operation import OPERATIONS
+from gateway.control.api.operations import OPERATIONS
+from gateway.core.grant import Grants
 
 CLOSED = [operation for operation in OPERATIONS if operation.role is not None]
 TOKEN = "sga_" + "t" * 40
@@ -24,7 +25,7 @@ WRONG = [
 
 
 def url(operation) -> str:
-    return "/v1" + operation.path.format(name="diabetes", slot="primary")
+    return "/v1" + operation.path.format(name="diabetes", slot="primary", caller="bank-a")
 
 
 @pytest.mark.parametrize("operation", CLOSED, ids=lambda operation: operation.id)
@@ -85,6 +86,6 @@ async def test_openapi_is_open(api) -> None:
 def test_token_is_not_in_its_repr() -> None:
     """The checker of the token holds and shows nothing of it."""
     checker = AdminToken(TOKEN)
-    assert checker.actor(TOKEN) == Actor("admin", "owner")
+    assert checker.actor(TOKEN) == Actor("admin", Grants("owner"))
     assert TOKEN not in repr(checker)
     assert not any(TOKEN.encode() in getattr(checker, name) for name in checker.__slots__)
