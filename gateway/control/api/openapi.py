@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from gateway import __version__
-from gateway.control.api import example
-from gateway.control.api.keys import REGENERATE, TOKEN
-from gateway.control.api.operation import BASE, OPERATIONS, Operation, Parameter
-from gateway.control.api.view import SPEC
+from gateway.control.api import example, problem_example
+from gateway.control.api.operation import BASE, Operation, Parameter
+from gateway.control.api.operations import OPERATIONS
+from gateway.control.api.replay import MAX_KEY_CHARACTERS
+from gateway.control.api.schemas import Schema, schemas
+from gateway.core.caller import CallerName
 from gateway.core.problem import PROBLEM_JSON, title
 from gateway.core.record import SLOTS
-from gateway.core.spec import SERVICE_NAME_PATTERN
+from gateway.core.spec import ServiceName
 
-Schema = dict[str, Any]
-
-_TEXT: Schema = {"type": "string"}
-_COUNT: Schema = {"type": "integer", "minimum": 0}
-_TIME: Schema = {"type": "string", "format": "date-time"}
-_NO_TIME: Schema = {"type": ["string", "null"], "format": "date-time"}
-_STATE: Schema = {"enum": ["Healthy", "Unhealthy", "Transitioning"]}
-_COMMON_PROBLEMS = (401, 403, 413, 422, 500, 503)
+_NAME, _CALLER = TypeAdapter(ServiceName), TypeAdapter(CallerName)
+_COMMON_PROBLEMS = (401, 403, 413, 429, 500, 503)
+_PROBLEM_HEADERS = {
+    401: {"WWW-Authenticate": "How to come in (RFC 6750)."},
+    429: {"Retry-After": "Seconds to wait."},
+    503: {"Retry-After": "Seconds to wait."},
+}
 _DESCRIPTION = (
     "Manages services, keys and tokens of a Scoregate. Times are RFC 3339 in UTC. Errors are problem documents "
     "(RFC 9457). A change is answered when every worker serves it."
@@ -39,9 +42,9 @@ def document() -> Schema:
         "security": [{"admin": []}],
         "paths": paths,
         "components": {
-            "schemas": _schemas(),
+            "schemas": schemas(),
+            "responses": {f"Problem{status}": _problem(status, told) for status, told in problem_example.FRAME.items()},
             "securitySchemes": {"admin": {"type": "http", "scheme": "bearer", "description": "The admin token."}},
-            "responses": {"Problem": _problem()},
         },
     }
 
@@ -54,7 +57,7 @@ def _operation(operation: Operation) -> Schema:
         "parameters": _parameters(operation),
         "responses": {
             **{str(status): _answer(status, schema) for status, schema in operation.answers.items()},
-            **{str(status): {"$ref": "#/components/responses/Problem"} for status in _problems(operation)},
+            **{str(status): _refusal(operation.id, status) for status in _problems(operation)},
         },
     }
     if operation.role is None:
@@ -72,18 +75,23 @@ def _operation(operation: Operation) -> Schema:
 def _parameters(operation: Operation) -> list[Schema]:
     parameters = [_query(parameter) for parameter in operation.query]
     if "{name}" in operation.path:
-        parameters.append(_in_path("name", {"type": "string", "pattern": SERVICE_NAME_PATTERN}, "diabetes"))
+        parameters.append(_in_path("name", _NAME.json_schema(), "diabetes"))
+    if "{caller}" in operation.path:
+        parameters.append(_in_path("caller", _CALLER.json_schema(), "acme"))
     if "{slot}" in operation.path:
         parameters.append(_in_path("slot", {"enum": list(SLOTS)}, "primary"))
     if operation.conditional:
         parameters.append(_header("If-Match", "The ETag of the last read: 412 if the service has changed since."))
     if operation.mutates:
-        parameters.append(_header("Idempotency-Key", "Sent again with the same body within 10 minutes: same answer."))
+        meaning = "Sent again with the same body within 10 minutes: same answer."
+        parameters.append(_header("Idempotency-Key", meaning, minLength=1, maxLength=MAX_KEY_CHARACTERS))
     return parameters
 
 
 def _query(parameter: Parameter) -> Schema:
     schema: Schema = {"type": parameter.kind}
+    if parameter.within is not None:
+        schema |= dict(zip(("minimum", "maximum"), parameter.within, strict=True))
     if parameter.repeats:
         schema = {"type": "array", "items": schema}
     return {"name": parameter.name, "in": "query", "description": parameter.help, "schema": schema}
@@ -93,18 +101,24 @@ def _in_path(name: str, schema: Schema, shown: str) -> Schema:
     return {"name": name, "in": "path", "required": True, "schema": schema, "example": shown}
 
 
-def _header(name: str, meaning: str) -> Schema:
-    return {"name": name, "in": "header", "description": meaning, "schema": {"type": "string", "maxLength": 255}}
+def _header(name: str, meaning: str, **schema: int) -> Schema:
+    return {"name": name, "in": "header", "description": meaning, "schema": {"type": "string", **schema}}
 
 
 def _problems(operation: Operation) -> list[int]:
     common = _COMMON_PROBLEMS if operation.role is not None else (500,)
     with_body = (415,) if operation.body else ()
-    return sorted({*common, *with_body, *operation.problems})
+    of_change = (400, 422) if operation.mutates else ()
+    return sorted({*common, *with_body, *of_change, *operation.problems})
 
 
 def _answer(status: int, schema: str | None) -> Schema:
     described: Schema = {"description": title(status)}
+    headers = {"ETag": "Names this version of the service, for If-Match."} if schema == "Service" else {}
+    if status == 201:
+        headers["Location"] = "Where it can be read."
+    if headers:
+        described["headers"] = _headers(headers)
     if schema is not None:
         described["content"] = {"application/json": _content(schema)}
     return described
@@ -117,103 +131,19 @@ def _content(schema: str) -> Schema:
     return content
 
 
-def _problem() -> Schema:
-    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example.PROBLEM}
-    return {"description": "What is wrong and what to do.", "content": {PROBLEM_JSON.decode(): content}}
+def _refusal(operation: str, status: int) -> Schema:
+    told = problem_example.OWN.get((operation, status))
+    return _problem(status, told) if told else {"$ref": f"#/components/responses/Problem{status}"}
 
 
-def _schemas() -> dict[str, Schema]:
-    template = "#/components/schemas/{model}"
-    schemas: dict[str, Schema] = {}
-    for adapter in (SPEC, REGENERATE, TOKEN):
-        schema = adapter.json_schema(ref_template=template)
-        schemas |= schema.pop("$defs", {})
-        schemas[schema["title"]] = schema
-    return {
-        **schemas,
-        "ServicePatch": {
-            "type": "object",
-            "description": "Members of ServiceSpec; null takes one back to its default.",
-        },
-        "Service": _service(template),
-        "ServicePage": _object({"value": _list_of("Service"), "next": {**_TEXT, "format": "uri"}}, optional=("next",)),
-        "Status": _status(),
-        "Keys": _object({"primary_key": _TEXT, "secondary_key": _TEXT, "slots": _slots()}),
-        "RegeneratedKey": _object(
-            {
-                "slot": {"enum": list(SLOTS)},
-                "value": _TEXT,
-                "id": _TEXT,
-                "grace_until": _NO_TIME,
-                "acknowledged": _object({"workers": _COUNT, "replicas": _COUNT, "of": _COUNT}),
-            }
-        ),
-        "Token": _object({"token": _TEXT, "token_type": {"const": "Bearer"}, "refresh_by": _TIME, "expires_at": _TIME}),
-        "SigningKeys": _object({"value": {"type": "array", "items": _signing_key()}}),
-        "Document": {"type": "object", "description": "An OpenAPI 3.1 document."},
-        "Problem": _object(
-            {
-                "type": _TEXT,
-                "title": _TEXT,
-                "status": {"type": "integer"},
-                "detail": _TEXT,
-                "request_id": _TEXT,
-                "errors": {"type": "array", "items": _object({"path": _TEXT, "reason": _TEXT})},
-            },
-            optional=("errors",),
-        ),
-    }
+def _problem(status: int, told: problem_example.Told) -> Schema:
+    shown = problem_example.problem(status, told)
+    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": shown}
+    described: Schema = {"description": title(status), "content": {PROBLEM_JSON.decode(): content}}
+    if status in _PROBLEM_HEADERS:
+        described["headers"] = _headers(_PROBLEM_HEADERS[status])
+    return described
 
 
-def _object(properties: dict[str, Schema], optional: tuple[str, ...] = ()) -> Schema:
-    required = [name for name in properties if name not in optional]
-    return {"type": "object", "properties": properties, "required": required}
-
-
-def _list_of(schema: str) -> Schema:
-    return {"type": "array", "items": {"$ref": f"#/components/schemas/{schema}"}}
-
-
-def _service(template: str) -> Schema:
-    block = SPEC.json_schema(ref_template=template, mode="serialization")["properties"]
-    del block["keys"]
-    hidden = {"type": ["string", "null"], "description": "null where the name tells that the value is a secret"}
-    shown = {"set": {"type": "object", "additionalProperties": hidden}, "remove": {"type": "array", "items": _TEXT}}
-    return _object(
-        {
-            "name": {"type": "string", "pattern": SERVICE_NAME_PATTERN},
-            **block,
-            "request_headers": _object(shown),
-            "auth_enabled": {"type": "boolean"},
-            "token_auth_enabled": {"type": "boolean"},
-            "scoring_uri": {**_TEXT, "format": "uri"},
-            "swagger_uri": {"type": ["string", "null"], "format": "uri"},
-            "state": _STATE,
-            "origin": {"enum": ["file", "api"]},
-            "created_at": _TIME,
-            "updated_at": _TIME,
-        }
-    )
-
-
-def _status() -> Schema:
-    address = {"type": ["string", "null"], "description": "where the host of the URL leads to, if it is a name"}
-    backend = _object({"url": _TEXT, "address": address, "state": _STATE, "outstanding": _COUNT, "since": _TIME})
-    deployment = _object({"traffic": _COUNT, "backends": {"type": "array", "items": backend}})
-    return _object(
-        {
-            "state": _STATE,
-            "deployments": {"type": "object", "additionalProperties": deployment},
-            "queue": _object({"length": _COUNT}),
-            "utilization": {"type": ["number", "null"], "description": "(busy + queued) / capacity"},
-        }
-    )
-
-
-def _slots() -> Schema:
-    slot = _object({"id": _TEXT, "created_at": _TIME, "expires_at": _NO_TIME, "grace_until": _NO_TIME})
-    return _object(dict.fromkeys(SLOTS, slot))
-
-
-def _signing_key() -> Schema:
-    return _object({"kid": _TEXT, "state": {"enum": ["next", "active", "retiring"]}, "not_after": _NO_TIME})
+def _headers(told: dict[str, str]) -> Schema:
+    return {name: {"description": meaning, "schema": {"type": "string"}} for name, meaning in told.items()}

@@ -1,4 +1,4 @@
-"""The operations of the admin API as a table: routes, roles and the OpenAPI document all come from it."""
+"""What an operation of the admin API is. Which there are stands in `operations`."""
 
 from __future__ import annotations
 
@@ -15,17 +15,22 @@ Method = Literal["GET", "PUT", "PATCH", "POST", "DELETE"]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A query parameter: its name, JSON schema type and meaning."""
+    """A query parameter: its name, JSON schema type and meaning. `within`: the least and the greatest number."""
 
     name: str
     kind: Literal["string", "integer"]
     help: str
     repeats: bool = False
+    within: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """`role`: the least that may call it; None: anyone. `body`, `answers`: names of schemas in `api.openapi`."""
+    """`role`: the least that may call it; None: anyone. `body`, `answers`: names of schemas in `api.openapi`.
+
+    The role is asked for the service in the path, or in the parameter `service`; where there is none, for all services.
+    `partial`: who has it for some may call it too, and is shown those.
+    """
 
     id: str
     method: Method
@@ -39,130 +44,14 @@ class Operation:
     body_required: bool = True
     query: tuple[Parameter, ...] = ()
     conditional: bool = False
+    partial: bool = False
 
     @property
     def mutates(self) -> bool:
         """Whether it may change something: it is logged then, and takes an Idempotency-Key."""
         return self.method != "GET"
 
-
-_PAGE = (
-    Parameter("limit", "integer", "How many at most, 1 to 1000; 100 if left out."),
-    Parameter("after", "string", "Go on after the service of this name; `next` of the answer says it for you."),
-    Parameter("name", "string", "Only services whose name contains this."),
-    Parameter(
-        "tag", "string", "Only services with this tag: `key` or `key=value`. May be repeated: all must fit.", True
-    ),
-)
-
-OPERATIONS = (
-    Operation(
-        id="list_services",
-        method="GET",
-        path="/services",
-        summary="List services by name",
-        role="reader",
-        answers={200: "ServicePage"},
-        problems=(400,),
-        query=_PAGE,
-    ),
-    Operation(
-        id="get_service",
-        method="GET",
-        path="/services/{name}",
-        summary="Show a service",
-        role="reader",
-        answers={200: "Service"},
-        problems=(404,),
-    ),
-    Operation(
-        id="put_service",
-        method="PUT",
-        path="/services/{name}",
-        summary="Create or replace a service",
-        role="owner",
-        answers={200: "Service", 201: "Service"},
-        problems=(400, 409, 412),
-        body="ServiceSpec",
-        conditional=True,
-    ),
-    Operation(
-        id="patch_service",
-        method="PATCH",
-        path="/services/{name}",
-        summary="Change a service by JSON merge patch (RFC 7396); null takes a field back to its default",
-        role="owner",
-        answers={200: "Service"},
-        problems=(400, 404, 409, 412),
-        body="ServicePatch",
-        body_type=MERGE_PATCH,
-        conditional=True,
-    ),
-    Operation(
-        id="delete_service",
-        method="DELETE",
-        path="/services/{name}",
-        summary="Delete a service and its keys",
-        role="owner",
-        answers={204: None},
-        problems=(404, 409, 412),
-        conditional=True,
-    ),
-    Operation(
-        id="get_status",
-        method="GET",
-        path="/services/{name}/status",
-        summary="Show the health and load of a service",
-        role="reader",
-        answers={200: "Status"},
-        problems=(404,),
-    ),
-    Operation(
-        id="get_keys",
-        method="GET",
-        path="/services/{name}/keys",
-        summary="Read both keys of a service",
-        role="contributor",
-        answers={200: "Keys"},
-        problems=(404, 409),
-    ),
-    Operation(
-        id="regenerate_key",
-        method="POST",
-        path="/services/{name}/keys/{slot}/regenerate",
-        summary="Give a slot a new key; when this is answered, no worker accepts the old one",
-        role="owner",
-        answers={200: "RegeneratedKey"},
-        problems=(400, 404, 409),
-        body="RegenerateRequest",
-        body_required=False,
-    ),
-    Operation(
-        id="issue_token",
-        method="POST",
-        path="/services/{name}/token",
-        summary="Issue a scoring token",
-        role="caller",
-        answers={200: "Token"},
-        problems=(400, 404, 409),
-        body="TokenRequest",
-        body_required=False,
-    ),
-    Operation(
-        id="list_signing_keys",
-        method="GET",
-        path="/signing-keys",
-        summary="List the keys that sign tokens",
-        role="owner",
-        answers={200: "SigningKeys"},
-    ),
-    Operation(
-        id="get_openapi",
-        method="GET",
-        path="/openapi.json",
-        summary="This document",
-        role=None,
-        answers={200: "Document"},
-    ),
-)
-BY_ID = {operation.id: operation for operation in OPERATIONS}
+    @property
+    def by_service(self) -> bool:
+        """Whether a parameter says which service it is about."""
+        return any(parameter.name == "service" for parameter in self.query)

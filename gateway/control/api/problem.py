@@ -10,15 +10,19 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from pydantic_core import to_json
 
-from gateway.control.api.operation import BY_ID, Operation
+from gateway.control.api.operation import Operation
+from gateway.control.api.operations import BY_ID
 from gateway.control.refusal import Refused
+from gateway.core.grant import Grants
 from gateway.core.problem import PROBLEM_JSON, title
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 REQUEST_ID = "x-request-id"
 ID = web.RequestKey("id", str)
 ACTOR = web.RequestKey("actor", str)
+GRANTS = web.RequestKey("grants", Grants)
 UNKNOWN_ACTOR = "-"
+SHOW_KEYS = frozenset({"get_keys", "get_caller"})
 
 log = logging.getLogger("gateway.control")
 _ID = re.compile(r"[-._A-Za-z0-9]{1,128}")
@@ -50,7 +54,7 @@ async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Outermost: no answer leaves without an id, none may be stored, none tells about our insides."""
     given = request.headers.get(REQUEST_ID, "")
     request[ID] = given if _ID.fullmatch(given) else secrets.token_hex(16)
-    request[ACTOR] = UNKNOWN_ACTOR
+    request[ACTOR], request[GRANTS] = UNKNOWN_ACTOR, Grants()
     try:
         response = await handler(request)
     except Exception:
@@ -84,14 +88,14 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 def _log_operation(request: web.Request, status: int) -> None:
     """Who, what, result. Reading keys is told like a change."""
     operation = operation_of(request)
-    if operation is None or not (operation.mutates or operation.id == "get_keys" or status in (401, 403)):
+    if operation is None or not (operation.mutates or operation.id in SHOW_KEYS or status in (401, 403)):
         return
     fields = {
         "actor": request[ACTOR],
         "source": request.remote,
         "action": operation.id,
         "service": request.match_info.get("name"),
-        "target": request.match_info.get("slot"),
+        "target": request.match_info.get("slot") or request.match_info.get("caller"),
         "result": status,
         "request_id": request[ID],
     }

@@ -8,8 +8,11 @@ from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
+from gateway.control.api.audit import entry
 from gateway.control.api.body import answer, merge, parsed, read_json
-from gateway.control.api.operation import BASE, BY_ID
+from gateway.control.api.operation import BASE
+from gateway.control.api.page import Page
+from gateway.control.api.problem import GRANTS
 from gateway.control.api.view import SPEC, View, as_configured
 from gateway.control.catalog import Catalog
 from gateway.control.link import Link
@@ -17,8 +20,6 @@ from gateway.control.refusal import Fault, Refused
 from gateway.control.service import Service
 from gateway.core.spec import ServiceName, ServiceSpec
 
-DEFAULT_LIMIT = 100
-MAX_LIMIT = 1000
 _NAME = TypeAdapter(ServiceName)
 
 
@@ -31,18 +32,12 @@ class ServiceOperations:
         self._link = link
 
     async def list(self, request: web.Request) -> web.Response:
-        """One page of services by name."""
-        limit = _query(request)
-        names = sorted(name for name, service in self._catalog.services.items() if _wanted(request, service))
-        after = request.query.get("after", "")
-        rest = [name for name in names if name > after]
-        page = rest[:limit]
-        document: dict[str, object] = {
-            "value": [self._view.service(self._catalog.get(name), request.headers) for name in page]
-        }
-        if len(rest) > limit:
-            document["next"] = str(request.url.update_query(after=page[-1]))
-        return answer(document)
+        """One page of services by name: those that the caller may read."""
+        page = Page.of(request, "list_services")
+        wanted = (name for name, service in self._catalog.services.items() if _wanted(request, service))
+        names, following = page.cut(wanted)
+        shown = [self._view.service(self._catalog.get(name), request.headers) for name in names]
+        return answer({"value": shown, **following})
 
     async def get(self, request: web.Request) -> web.Response:
         """One service."""
@@ -58,7 +53,7 @@ class ServiceOperations:
             check(before)
             return spec
 
-        service, is_new = await self._catalog.put(name, change)
+        service, is_new = await self._catalog.put(name, change, audit=entry(request))
         return self._service(request, service, status=201 if is_new else 200)
 
     async def patch(self, request: web.Request) -> web.Response:
@@ -74,12 +69,12 @@ class ServiceOperations:
             check(service)
             return parsed(SPEC, to_json(merge(as_configured(service.spec), patch)))
 
-        service, _ = await self._catalog.put(name, change)
+        service, _ = await self._catalog.put(name, change, audit=entry(request))
         return self._service(request, service)
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete a service."""
-        await self._catalog.delete(request.match_info["name"], _precondition(request))
+        await self._catalog.delete(request.match_info["name"], _precondition(request), audit=entry(request))
         return web.Response(status=204)
 
     async def status(self, request: web.Request) -> web.Response:
@@ -95,21 +90,9 @@ class ServiceOperations:
         return answer(self._view.service(service, request.headers), status=status, headers=headers)
 
 
-def _query(request: web.Request) -> int:
-    """The limit, when all query parameters are known and fit."""
-    known = {parameter.name for parameter in BY_ID["list_services"].query}
-    unknown = sorted(set(request.query) - known)
-    if unknown:
-        reason = f"is no parameter here; there are {', '.join(sorted(known))}"
-        raise Refused(400, f"{unknown[0]} {reason}.", (Fault(unknown[0], reason),))
-    text = request.query.get("limit", str(DEFAULT_LIMIT))
-    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MAX_LIMIT):
-        reason = f"should be a number from 1 to {MAX_LIMIT}"
-        raise Refused(400, f"limit {reason}.", (Fault("limit", reason),))
-    return int(text)
-
-
 def _wanted(request: web.Request, service: Service) -> bool:
+    if not request[GRANTS].allow("reader", service.name):
+        return False
     tags = service.spec.tags
     for asked in request.query.getall("tag", []):
         key, given, value = asked.partition("=")

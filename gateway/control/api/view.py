@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
@@ -14,12 +15,15 @@ from gateway.control.probes import Probes, State
 from gateway.control.service import Service
 from gateway.control.tally import Series
 from gateway.control.uri import Addresses, scoring_path, swagger_path
+from gateway.control.uses import Use
 from gateway.core import meter
+from gateway.core.ejection import OUT
 from gateway.core.scoreboard import HealthBoard
 from gateway.core.snapshot import BackendEntry, DeploymentEntry, ServiceEntry
 from gateway.core.spec import ServiceSpec
 
 SPEC = TypeAdapter(ServiceSpec)
+BackendState = State | Literal["Ejected"]
 _TELLING = re.compile(r"auth|cookie|key|token|secret|password", re.IGNORECASE)
 
 
@@ -31,6 +35,11 @@ def moment(when: datetime) -> str:
 def second(unix: int) -> str:
     """RFC 3339 in UTC, of Unix seconds."""
     return datetime.fromtimestamp(unix, UTC).isoformat().replace("+00:00", "Z")
+
+
+def used(use: Use) -> dict[str, object]:
+    """When and how often a key was used."""
+    return {"last_used_at": use.last_used_at and moment(use.last_used_at), "uses_24h": use.uses_24h}
 
 
 def as_configured(spec: ServiceSpec) -> dict[str, Any]:
@@ -77,7 +86,7 @@ class View:
     def state(self, service: Service) -> State:
         """Healthy when a backend that gets traffic is; Transitioning while none is and not all were asked."""
         entry = self._catalog.entry(service.name)
-        states = [self._probes.state(entry.name, backend.row)[0] for backend in _serving(entry)]
+        states = [self._state(entry.name, backend)[0] for backend in _serving(entry)]
         if "Healthy" in states:
             return "Healthy"
         return "Transitioning" if "Transitioning" in states else "Unhealthy"
@@ -98,7 +107,7 @@ class View:
         return {"traffic": deployment.traffic, "backends": backends}
 
     def _backend(self, service: str, backend: BackendEntry) -> dict[str, Any]:
-        state, since = self._probes.state(service, backend.row)
+        state, since = self._state(service, backend)
         outstanding = self._board.outstanding(backend.row)
         return {
             "url": backend.url,
@@ -107,6 +116,13 @@ class View:
             "outstanding": outstanding,
             "since": moment(since),
         }
+
+    def _state(self, service: str, backend: BackendEntry) -> tuple[BackendState, datetime]:
+        """What the probes say; Ejected where they find nothing wrong and the requests do."""
+        state, since = self._probes.state(service, backend.row)
+        if state != "Healthy" or self._board.standing(backend.row) not in OUT:
+            return state, since
+        return "Ejected", datetime.now(UTC) - timedelta(seconds=time.monotonic() - self._board.since(backend.row))
 
     def _utilization(self, entry: ServiceEntry, queued: float) -> float | None:
         """(busy + queued) / capacity; None where capacity has no limit."""

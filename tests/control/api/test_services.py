@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import time
+from datetime import UTC, datetime
 
 import pytest
 
 from gateway.control.api.body import merge
+from gateway.core.ejection import EJECTED, SUSPECT, TRIAL
 from gateway.core.meter import QUEUED
 
 
@@ -300,6 +303,22 @@ async def test_status(api, board) -> None:
     await api.put(max_concurrent_requests_per_container=None)
     assert (await (await api("GET", "/services/diabetes/status")).json())["utilization"] is None
     assert (await api("GET", "/services/nothing/status")).status == 404
+
+
+async def test_ejected(api, board) -> None:
+    """A backend that the workers leave out is shown so, with the moment; the service is well while another one is."""
+    await api.put(backends=["http://a:1", "http://b:1"])
+    board.standings[0] = (EJECTED, time.monotonic() - 60)
+    status = await (await api("GET", "/services/diabetes/status")).json()
+    ejected, other = status["deployments"]["default"]["backends"]
+    assert (ejected["state"], other["state"], status["state"]) == ("Ejected", "Healthy", "Healthy")
+    since = datetime.fromisoformat(ejected["since"])
+    assert 59 < (datetime.now(UTC) - since).total_seconds() < 90
+    board.standings[1] = (TRIAL, time.monotonic())
+    assert (await (await api("GET", "/services/diabetes/status")).json())["state"] == "Unhealthy"
+    board.standings = {0: (SUSPECT, 1.0)}
+    status = await (await api("GET", "/services/diabetes/status")).json()
+    assert status["deployments"]["default"]["backends"][0]["state"] == "Healthy"
 
 
 async def test_store_away(api, block) -> None:
