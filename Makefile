@@ -1,11 +1,12 @@
 # Everything a contributor runs. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage test-clients prove lint bench pins system-test system-clients
+.PHONY: help run test acceptance parts coverage test-clients prove lint bench pins system-test system-clients system-bench
 
 PYTHON ?= python3
 ARGS ?=
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
+QUICK := $(PYTEST) -m "not prove and not clients"
 # Debian packages are installed only where that was asked for.
 SYSTEM ?= $(if $(filter true,$(CI)),1)
 
@@ -15,8 +16,15 @@ help: ## this list
 run: .venv/.run ## a real model server behind the gateway, in ./var; ARGS="--port-base 9443" moves its ports
 	@exec $(PY) -m gateway demo $(ARGS)
 
-test: lint system-test $(if $(ARGS),,coverage) ## lint, then every test that needs no foreign language; SYSTEM=1 installs Debian packages for it
-	$(PYTEST) -m "not prove and not clients" $(or $(ARGS),--ignore=tests/core --ignore=tests/policy)
+test: lint system-test ## lint, then every test that needs no foreign language; SYSTEM=1 installs Debian packages for it
+	$(if $(ARGS),$(QUICK) $(ARGS),@$(MAKE) --no-print-directory --jobs=2 --output-sync=target acceptance parts)
+
+# The two halves of the tests run side by side: much of their time is waiting. Each is told when it is over.
+acceptance: .venv/.dev
+	$(QUICK) tests/acceptance
+
+parts: coverage
+	$(QUICK) --ignore=tests/acceptance --ignore=tests/core --ignore=tests/policy
 
 coverage: .venv/.dev ## core and policy: every branch is tested
 	$(PYTEST) tests/core tests/policy -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
@@ -33,13 +41,13 @@ lint: .venv/.dev ## format, lint, types, floors
 	$(PY) -m mypy
 	.venv/bin/lint-imports
 
-bench: .venv/.dev ## what a request costs
-	$(PY) -m bench $(ARGS)
+bench: .venv/.dev system-bench ## what a request costs, beside other proxies; SYSTEM=1 installs those that Debian has
+	@$(PY) -m bench $(ARGS)
 
 pins: ## take newer releases into constraints*.txt; needs uv
 	scripts/pins
 
-system-test system-clients: system-%:
+system-test system-clients system-bench: system-%:
 	$(if $(SYSTEM),scripts/system-packages $*)
 
 .venv/.run: constraints.txt pyproject.toml scripts/environment

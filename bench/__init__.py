@@ -1,1 +1,1 @@
-"""What a request costs, measured from outside: CPU microseconds of the process, as ratios to peers in the same run."""
+"""What a request costs, measured from outside: the gateway beside other proxies that do the same work, in one run."""

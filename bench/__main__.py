@@ -1,7 +1,6 @@
-"""`make bench`: interleaved rounds of the gateway and nginx on one core, the load on the other; medians and ratios.
+"""`make bench`: the gateway beside other proxies, in interleaved rounds on one core each; a report and JSON.
 
-Needs wrk and nginx (Debian: apt-get install wrk nginx-light) and two cores. A round in which more than 8 % of the CPU
-time was stolen by the machine below is repeated.
+Progress goes to standard error, the report to standard output: `make -s bench >table.md`.
 """
 
 from __future__ import annotations
@@ -9,120 +8,117 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
-import shutil
-import statistics
-import subprocess
+import resource
+import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench import peers
-from bench.peers import Running
+from bench import backend, machine, report
+from bench.contest import Contest
+from bench.peers import PEERS, SCOREGATE
+from bench.peers.peer import Setting, packaged
+from bench.scenarios import SCENARIOS, Scenario
+from gateway.certificate import make_development_certificate
 
-TICKS = os.sysconf("SC_CLK_TCK")
-MAX_STOLEN = 0.08
-MAX_REPEATS = 3
-DOCUMENT = json.dumps({"data": [[0.0199132141783263] * 10, [-0.044641636506989] * 10]})
-"""Two rows of ten numbers, about 420 bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """One measurement: requests done, CPU microseconds of the proxy for each, requests a second."""
-
-    requests: int
-    cpu_us: float
-    per_second: float
+FOLDER = Path("var/bench").resolve()
 
 
 def main() -> int:
-    """Measure, print a table, write JSON."""
+    """Measure, print the report; 1 if something that was asked for could not be measured."""
     options = _options()
-    if shutil.which("wrk") is None or not peers.has_nginx() or (os.cpu_count() or 1) < 2:
-        print("make bench needs wrk, nginx and two cores. Debian: apt-get install wrk nginx-light", file=sys.stderr)
+    if why := _why_not():
+        print(why, file=sys.stderr)
         return 1
-    results = {}
-    for tls in (False, True):
-        for heads in ("different", "repeated"):
-            results[f"{'TLS' if tls else 'plain'}, {heads} heads"] = _scenario(options, heads, tls=tls)
-    _print(results)
-    Path("bench/results").mkdir(exist_ok=True)
-    told = {
-        name: {peer: [asdict(one) for one in rounds] for peer, rounds in by.items()} for name, by in results.items()
-    }
-    Path("bench/results/latest.json").write_text(json.dumps(told))
-    return 0
+    _allow_many_connections()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers are ended, whoever ends us
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    chosen = [scenario for scenario in SCENARIOS if scenario.name in options.scenario]
+    run = _prepare(options, chosen)
+    try:
+        for scenario in chosen:
+            _measure(scenario, run)
+    except KeyboardInterrupt:
+        _tell("interrupted: the report holds what was measured until now")
+    text = report.markdown(run, chosen)
+    print(text, end="")
+    if options.into is not None:
+        options.into.write_text(report.insert(text, options.into.read_text(encoding="utf-8")), encoding="utf-8")
+    options.json.write_text(json.dumps(report.document(run), indent=1), encoding="utf-8")
+    return int(any(outcome.failed for outcome in run.outcomes.values()))
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=4)
-    parser.add_argument("--connections", type=int, default=64)
-    return parser.parse_args()
+    parser = argparse.ArgumentParser(prog="make bench", description=(__doc__ or "").partition("\n")[0])
+    scenarios, peers = [scenario.name for scenario in SCENARIOS], [peer.name for peer in PEERS]
+    _choice(parser, "--scenario", scenarios, "what to measure (default: all)")
+    _choice(parser, "--peers", peers, "whom to compare with (default: all that can be had)")
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each contestant (default: 5)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of a measurement (default: 4)")
+    parser.add_argument("--quick", action="store_true", help="2 rounds of 1 second: tells whether it runs, no more")
+    parser.add_argument(
+        "--json", type=Path, default=FOLDER / "latest.json", metavar="FILE", help="every round, as JSON"
+    )
+    parser.add_argument("--into", type=Path, metavar="PAGE", help="also put the report between the marks of this page")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.seconds = 2, 1.0
+    return options
 
 
-def _scenario(options: argparse.Namespace, heads: str, *, tls: bool) -> dict[str, list[Round]]:
-    rounds: dict[str, list[Round]] = {}
+def _choice(parser: argparse.ArgumentParser, name: str, known: Sequence[str], what: str) -> None:
+    parser.add_argument(
+        name, nargs="*", choices=known, default=known, metavar="NAME", help=f"{what}: {', '.join(known)}"
+    )
+
+
+def _why_not() -> str | None:
+    """Why nothing can be measured here."""
+    if not hasattr(os, "sched_getaffinity"):
+        return "make bench needs Linux: it pins processes to cores and reads the kernel's books in /proc."
+    if len(os.sched_getaffinity(0)) < 2:
+        return "make bench needs two cores: one for the proxy, one for the load and the backend."
+    return packaged("wrk", "wrk")()
+
+
+def _prepare(options: argparse.Namespace, scenarios: Sequence[Scenario]) -> report.Run:
+    """Peers that are asked for, and here or to be had; a line for each that is not."""
+    there, left_out = [], {}
+    wanted = {name for scenario in scenarios for name in scenario.peers} & set(options.peers)
+    for peer in PEERS:
+        if peer.name in wanted:
+            missing = peer.obtain()
+            if missing:
+                left_out[peer.name] = missing
+                _tell(f"left out: {peer.name}: {missing}")
+            else:
+                there.append(peer)
+    return report.Run(machine.describe(), (SCOREGATE, *there), options.rounds, options.seconds, left_out=left_out)
+
+
+def _measure(scenario: Scenario, run: report.Run) -> None:
+    _tell(f"{scenario.name}: {scenario.title}")
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        for name in ("gateway", "nginx"):
-            (folder / name).mkdir()
-        port = stack.enter_context(peers.backend())
-        ours = stack.enter_context(peers.gateway(folder / "gateway", port, tls=tls))
-        certificates = folder / "gateway" / "var" / "tls"
-        theirs = stack.enter_context(peers.nginx(folder / "nginx", port, tls=tls, certificates=certificates))
-        for _ in range(options.rounds):
-            for running in (ours, theirs):
-                rounds.setdefault(running.name, []).append(_calm_round(running, options, heads))
-    return rounds
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=FOLDER)))
+        cores = machine.cores()
+        port = stack.enter_context(backend.running(cores.backend, folder / "backend.log"))
+        make_development_certificate(folder / "tls")
+        peers = [peer for peer in run.peers if peer.name in scenario.peers]
+        contestants = scenario.compose(Setting(port, folder / "tls", cores), peers)
+        contest = Contest(contestants, folder, _tell)
+        run.keep(scenario, contestants, contest.outcome)
+        contest.hold(run.rounds, run.seconds * scenario.stretch)
 
 
-def _calm_round(running: Running, options: argparse.Namespace, heads: str) -> Round:
-    for _ in range(MAX_REPEATS):
-        before = _stolen()
-        result = _round(running, options, heads)
-        if _stolen() - before < MAX_STOLEN * options.seconds * (os.cpu_count() or 1):
-            break
-    return result
+def _allow_many_connections() -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _round(running: Running, options: argparse.Namespace, heads: str) -> Round:
-    environment = os.environ | {"BENCH_KEY": running.key, "BENCH_BODY": DOCUMENT, "BENCH_HEADS": heads}
-    command = ["taskset", "-c", peers.LOAD_CORE, "wrk", "-t1", f"-c{options.connections}", f"-d{options.seconds}"]
-    before = _cpu_seconds(running.pids)
-    text = subprocess.check_output([*command, "-s", "bench/load.lua", running.url], env=environment, text=True)
-    used = _cpu_seconds(running.pids) - before
-    if "Non-2xx" in text or "Socket errors" in text:
-        raise RuntimeError(f"{running.name} answered some requests with errors:\n{text}")
-    requests = int(re.search(r"(\d+) requests in", text)[1])  # type: ignore[index]
-    per_second = float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1])  # type: ignore[index]
-    return Round(requests, used / requests * 1e6, per_second)
-
-
-def _cpu_seconds(pids: tuple[int, ...]) -> float:
-    """User and system time of these processes."""
-    fields = [Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split() for pid in pids]
-    return sum(int(one[11]) + int(one[12]) for one in fields) / TICKS
-
-
-def _stolen() -> float:
-    return int(Path("/proc/stat").read_text().splitlines()[0].split()[8]) / TICKS
-
-
-def _print(results: dict[str, dict[str, list[Round]]]) -> None:
-    print(f"{'scenario':28} {'scoregate µs':>13} {'nginx µs':>9} {'ratio':>6} {'min..max':>12} {'scoregate/s':>12}")
-    for name, by_peer in results.items():
-        ours, theirs = by_peer["scoregate"], by_peer["nginx"]
-        ratios = [our.cpu_us / their.cpu_us for our, their in zip(ours, theirs, strict=True)]
-        print(
-            f"{name:28} {statistics.median(one.cpu_us for one in ours):13.1f}"
-            f" {statistics.median(one.cpu_us for one in theirs):9.1f} {statistics.median(ratios):6.2f}"
-            f" {min(ratios):5.2f}..{max(ratios):.2f} {statistics.median(one.per_second for one in ours):12.0f}"
-        )
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
