@@ -57,6 +57,8 @@ class _Wiring:
     metrics: socket
     link: socket
     link_path: Path
+    lane: socket
+    lane_path: Path
     scoring_tls: Certificates | None
     admin_tls: Certificates | None
     ca_file: Path | None
@@ -89,6 +91,7 @@ def serve(loaded: Loaded, *, ready_file: Path | None = None) -> int:
 
 def _wire(loaded: Loaded, link_path: Path, ready_file: Path) -> _Wiring:
     settings = loaded.settings
+    lane_path = link_path.with_name("lane")
     _make_data_dir(settings.data_dir)
     ca_file = _ensure_certificate(settings)
     workers = _workers(settings)
@@ -105,6 +108,8 @@ def _wire(loaded: Loaded, link_path: Path, ready_file: Path) -> _Wiring:
         metrics=sockets.listen("metrics.listen", settings.metrics.listen)[0],
         link=sockets.unix_listener(str(link_path)),
         link_path=link_path,
+        lane=sockets.unix_listener(str(lane_path)),
+        lane_path=lane_path,
         scoring_tls=scoring_tls,
         admin_tls=admin_tls,
         ca_file=ca_file,
@@ -139,6 +144,7 @@ def _run_worker(wiring: _Wiring, number: int) -> int:
             board=wiring.board,
             listening=wiring.scoring[number - 1],
             link_path=wiring.link_path,
+            lane_path=wiring.lane_path,
             certificates=wiring.scoring_tls,
         )
         stop: asyncio.Future[bool] = loop.create_future()
@@ -174,6 +180,7 @@ def _control_plane(wiring: _Wiring, hangup: asyncio.Event) -> control.ControlPla
         open_store=partial(open_store, settings.store.url),
         board=seat,
         link_socket=wiring.link,
+        lane_socket=wiring.lane,
         admin_socket=wiring.admin,
         metrics_socket=wiring.metrics,
         admin_ssl=wiring.admin_tls.front if wiring.admin_tls else None,

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from gateway import __version__
-from gateway.cli import credentials, doctor, process, scoring, services
+from gateway.cli import audit, callers, doctor, keys, process, scoring, services, tokens
 from gateway.cli.outcome import EXPLAINED, Commands
 
 app = typer.Typer(
@@ -31,8 +31,10 @@ app.add_typer(process.config, name="config")
 app.add_typer(process.certificate, name="certificate")
 app.command("doctor")(doctor.examine)
 app.add_typer(services.app, name="services")
-app.add_typer(credentials.keys, name="keys")
-app.add_typer(credentials.token, name="token")
+app.add_typer(keys.app, name="keys")
+app.add_typer(callers.app, name="callers")
+app.add_typer(tokens.app, name="token")
+app.command()(audit.audit)
 app.command()(scoring.score)
 app.command()(scoring.status)
 

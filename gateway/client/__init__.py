@@ -1,6 +1,7 @@
 """The SDK: a gateway's services, keys, tokens and scoring from Python. It imports nothing else of `gateway`.
 
-Blocking: `Workspace`, `Webservice`. For asyncio the same, awaited: `gateway.client.aio`. See `docs/sdk.md`.
+Blocking: `Workspace`, `Webservice`, `ScoringClient`. For asyncio the same, awaited: `gateway.client.aio`.
+See `docs/sdk.md`.
 """
 
 from gateway.client.error import (
@@ -13,13 +14,14 @@ from gateway.client.error import (
     UnreachableError,
     WebserviceNotFound,
 )
-from gateway.client.sync import Webservice, Workspace
+from gateway.client.sync import ScoringClient, Webservice, Workspace
 
 __all__ = [
     "ClientError",
     "DeploymentTimeoutError",
     "NotAllowedError",
     "RefusedError",
+    "ScoringClient",
     "ScoringError",
     "UnknownGatewayError",
     "UnreachableError",

@@ -82,7 +82,7 @@ def _refusal(request: Request, answer: Answer) -> RefusedError:
     text += _detail(answer, problem)
     if answer.status in (401, 403):
         return NotAllowedError(answer.status, problem, text)
-    if answer.status == 404 and problem and "/v1/services/" in request.url:
+    if answer.status == 404 and problem and "/v1/services/" in request.url and "/callers/" not in request.url:
         return WebserviceNotFound(answer.status, problem, text)
     return RefusedError(answer.status, problem, text)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from gateway.client.address import Address
 from gateway.client.error import ClientError, DeploymentTimeoutError
 from gateway.client.message import Dialogue, Pause, Request, ask, parsed
 
-Slot = Literal["primary", "secondary"]
 Tags = Mapping[str, str] | Iterable[str | tuple[str, str] | list[str]]
 
 DEPLOYMENT_TIMEOUT_SECONDS = 300.0
@@ -55,36 +54,6 @@ def get_status(address: Address, name: str) -> Request:
     return address.request("GET", f"{_service(name)}/status")
 
 
-def get_keys(address: Address, name: str) -> Request:
-    """GET both key slots."""
-    return address.request("GET", f"{_service(name)}/keys")
-
-
-def regenerate_key(address: Address, name: str, slot: Slot, *, value: str | None = None) -> Request:
-    """POST a new key into a slot: random, or `value`."""
-    document = {} if value is None else {"value": value}
-    return address.request("POST", f"{_service(name)}/keys/{slot}/regenerate", document=document)
-
-
-def issue_token(
-    address: Address, name: str, *, verbs: list[str] | None = None, lifetime_seconds: int | None = None
-) -> Request:
-    """POST for a token that opens the service."""
-    given = {"verbs": verbs, "lifetime_seconds": lifetime_seconds}
-    document = {key: item for key, item in given.items() if item is not None}
-    return address.request("POST", f"{_service(name)}/token", document=document)
-
-
-def slot_named(key: str) -> Slot:
-    """The slot a person means by `Primary` or `Secondary`, in any case. Raises ClientError."""
-    match key.lower():
-        case "primary":
-            return "primary"
-        case "secondary":
-            return "secondary"
-    raise ClientError("The key is named neither Primary nor Secondary: write one of the two.")
-
-
 def tag_filters(tags: Tags | None) -> list[str]:
     """`key=value` or `key` for each tag asked for."""
     if tags is None:
@@ -104,14 +73,19 @@ def call(request: Request) -> Dialogue[Any]:
 
 def every_service(address: Address, *, name: str | None = None, tags: Tags | None = None) -> Dialogue[list[Any]]:
     """All services that match, page after page."""
-    services: list[Any] = []
     tags = None if tags is None else tag_filters(tags)
+    return (yield from every_page(lambda after: list_services(address, name=name, tags=tags, after=after)))
+
+
+def every_page(of: Callable[[str], Request]) -> Dialogue[list[Any]]:
+    """What all pages of a list hold. `of`: the request for what comes after a name."""
+    items: list[Any] = []
     after = ""
     while True:
-        page = yield from call(list_services(address, name=name, tags=tags, after=after))
-        services += page["value"]
+        page = yield from call(of(after))
+        items += page["value"]
         if not page.get("next"):
-            return services
+            return items
         after = _page_after(page["next"], after)
 
 
@@ -162,7 +136,7 @@ def _page_after(url: str, before: str) -> str:
     """Where the next page begins. Of the URL only that is used: a credential goes to the address we were given."""
     after = dict(parse_qsl(urlsplit(url).query)).get("after", "")
     if after <= before:
-        raise ClientError("The gateway names a next page that is none: its list of services has no end.")
+        raise ClientError("The gateway names a next page that is none: its list has no end.")
     return after
 
 

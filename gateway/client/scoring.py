@@ -5,65 +5,65 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol
 
-from gateway.client import operation
+from gateway.client import keys, operation
 from gateway.client.address import Address, bearer
-from gateway.client.error import RefusedError, ScoringError, UnreachableError
+from gateway.client.error import ScoringError
 from gateway.client.message import Answer, Dialogue, Request, ask
-
-RETRY_REFRESH_SECONDS = 30.0
-"""How long a token past its `refresh_by` is used on before the admin API, found away, is asked again."""
+from gateway.client.tokens import HeldToken, issue_token
 
 
-@dataclass(slots=True)
-class _HeldToken:
-    """A token and its times (Unix seconds): asked again from `refresh_at`, dead from `expires_at`."""
+class Opener(Protocol):
+    """What opens a service."""
 
-    value: str = field(repr=False)
-    refresh_by: datetime
-    refresh_at: float
-    expires_at: float
+    def current(self, service: Mapping[str, Any], /) -> Dialogue[str | None]:
+        """The credential to score with now."""
+
+    def renewed(self, service: Mapping[str, Any], /) -> Dialogue[str | None]:
+        """The credential after the current one was refused."""
 
 
 class Credentials:
     """What opens one service: its keys as last read and its token as last issued."""
 
-    __slots__ = ("_address", "_clock", "_key", "_name", "_token")
+    __slots__ = ("_address", "_key", "_name", "_token")
 
     def __init__(self, address: Address, name: str, clock: Callable[[], float] = time.time) -> None:
         self._address = address
         self._name = name
-        self._clock = clock
         self._key: str | None = None
-        self._token: _HeldToken | None = None
+        self._token = HeldToken(lambda: issue_token(address, name), clock)
 
     def __repr__(self) -> str:
         return f"Credentials({self._name!r})"
 
     def keys(self) -> Dialogue[tuple[str, str]]:
         """Both keys, read anew: (primary, secondary)."""
-        answer = yield from operation.call(operation.get_keys(self._address, self._name))
+        answer = yield from operation.call(keys.get_keys(self._address, self._name))
         self._key = answer["primary_key"]
         return answer["primary_key"], answer["secondary_key"]
 
-    def regenerate(self, key: str, value: str | None) -> Dialogue[str]:
+    def regenerate(
+        self, key: str, value: str | None, grace_seconds: int | None = None, expires_at: datetime | None = None
+    ) -> Dialogue[str]:
         """Put a new key into a slot; its value."""
-        slot = operation.slot_named(key)
-        request = operation.regenerate_key(self._address, self._name, slot, value=value)
+        request = keys.regenerate_key(
+            self._address,
+            self._name,
+            keys.slot_named(key),
+            value=value,
+            grace_seconds=grace_seconds,
+            expires_at=expires_at,
+        )
         answer = yield from operation.call(request)
         self._key = None
         return str(answer["value"])
 
     def token(self) -> Dialogue[tuple[str, datetime]]:
         """A new token and its `refresh_by` (timezone-aware)."""
-        answer = yield from operation.call(operation.issue_token(self._address, self._name))
-        refresh_by = _moment(answer["refresh_by"])
-        expires_at = _moment(answer["expires_at"]).timestamp()
-        self._token = _HeldToken(answer["token"], refresh_by, refresh_by.timestamp(), expires_at)
-        return self._token.value, refresh_by
+        return self._token.fetch()
 
     def current(self, service: Mapping[str, Any]) -> Dialogue[str | None]:
         """The credential to score with now: a key where keys open, else a token, else None."""
@@ -72,31 +72,18 @@ class Credentials:
                 yield from self.keys()
             return self._key
         if service["token_auth_enabled"]:
-            return (yield from self._current_token())
+            return (yield from self._token.current())
         return None
 
     def renewed(self, service: Mapping[str, Any]) -> Dialogue[str | None]:
         """The credential after the current one was refused."""
-        self._key = self._token = None
+        self._key = None
+        self._token.forget()
         return (yield from self.current(service))
-
-    def _current_token(self) -> Dialogue[str]:
-        held, now = self._token, self._clock()
-        if held is not None and now < held.refresh_at:
-            return held.value
-        try:
-            value, _ = yield from self.token()
-        except (UnreachableError, RefusedError) as error:
-            # A token outlives its refresh_by so that scoring goes on while the admin API is away.
-            if held is None or now >= held.expires_at or not _is_away(error):
-                raise
-            held.refresh_at = now + RETRY_REFRESH_SECONDS
-            return held.value
-        return value
 
 
 def run(
-    credentials: Credentials, service: Mapping[str, Any], data: Any, content_type: str = "application/json"
+    credentials: Opener, service: Mapping[str, Any], data: Any, content_type: str = "application/json"
 ) -> Dialogue[Any]:
     """Score once: the JSON value, or the bytes of an answer that is no JSON. Raises ScoringError.
 
@@ -136,12 +123,3 @@ def _scored(answer: Answer) -> Any:
     except ValueError:
         # A model that says JSON and sends none: the bytes are all there is to give.
         return answer.body
-
-
-def _is_away(error: UnreachableError | RefusedError) -> bool:
-    return isinstance(error, UnreachableError) or error.status >= 500
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -40,6 +40,9 @@ def disagreements(document: Document, settings: Settings) -> Iterator[ConfigErro
     if isinstance(settings.admin.tls, TlsSettings):
         yield from _half_pair(document, ("admin", "tls"), settings.admin.tls)
     yield from _same_host(document, settings)
+    if settings.tokens.exchange and settings.admin.oidc is None:
+        reason = "needs admin.oidc: name the provider whose tokens are exchanged, and give somebody the role caller"
+        yield document.error(("tokens", "exchange"), reason)
 
 
 def open_doors(document: Document, settings: Settings) -> Iterator[str]:

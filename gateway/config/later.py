@@ -14,12 +14,8 @@ from gateway.config.error import KeyPath
 from gateway.core.settings import Settings
 
 LATER: dict[str, str] = {
-    "scoring.max_connections_per_ip": "connections are not counted per address yet",
-    "admin.oidc": "only the bootstrap token opens the admin API",
-    "store.previous_master_key_files": "only master_key_file is read",
     "store.max_staleness_seconds": "workers serve what they know for as long as the store is away",
     "store.shared_limits": "limits count within this gateway, not across replicas",
-    "tokens.exchange": "tokens are issued by the admin API only",
     "batch.storage": "there are no batch jobs yet",
     "batch.runners": "there are no batch jobs yet",
     "batch.rows_per_request": "there are no batch jobs yet",
@@ -29,9 +25,6 @@ LATER: dict[str, str] = {
     "services.*.example": "no swagger document is made from it yet",
     "services.*.schema": "no swagger document is made from it yet",
     "services.*.classic": "the classic Studio form is not served yet",
-    "services.*.load_balancer": "requests go to the backend with the fewest outstanding",
-    "services.*.retry.budget_percent": "further tries are not counted against a budget yet",
-    "services.*.ejection": "only health probes take a backend out",
 }
 
 

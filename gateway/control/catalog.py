@@ -11,17 +11,21 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from gateway.control.caller import CallersChange
 from gateway.control.difference import Difference, Specs, difference, host_clashes
 from gateway.control.inventory import Inventory
 from gateway.control.keyring import Keyring
 from gateway.control.link import Acknowledged
+from gateway.control.pair import NewKey, expiring, regenerated
 from gateway.control.refusal import Fault, Refused
+from gateway.control.revocation import newest_issue
 from gateway.control.served import Prepared, Served
-from gateway.control.service import Place, Service, created, regenerated, require_keys, updated
-from gateway.core.record import SLOTS, KeyRecord, Slot
+from gateway.control.service import Place, Service, created, require_keys, updated
+from gateway.core.audit import AuditEntry
+from gateway.core.record import SLOTS, CallerRecord, KeyRecord, Slot
 from gateway.core.snapshot import ServiceEntry, Trust
 from gateway.core.spec import ServiceSpec
 from gateway.core.store import Conflict, Store, StoreError
@@ -30,7 +34,10 @@ SLICE_SECONDS = 0.002
 
 Change = Callable[[Service | None], ServiceSpec]
 """Makes the spec that is asked for from the service as it is now. Raises Refused, for a failed precondition too."""
+Transition = Callable[[Service], tuple[Service, Callable[[Store], None]]]
+"""Makes the next state of a service, and says how it is saved. Raises Refused."""
 Settle = Callable[[Iterable[ServiceSpec]], Awaitable[None]]
+RANDOM = NewKey()
 T = TypeVar("T")
 
 log = logging.getLogger("gateway.control")
@@ -70,6 +77,7 @@ class Catalog:
         self._settled = settled
         self._lock = asyncio.Lock()
         self._absent: set[str] = set()
+        self._last_tokens: dict[str, datetime] = {}
 
     @property
     def services(self) -> Mapping[str, Service]:
@@ -110,25 +118,40 @@ class Catalog:
         require_keys(service)
         return {slot: (self._keyring.value(service.keys[slot]), service.keys[slot]) for slot in SLOTS}
 
+    def key(self, name: str, slot: Slot) -> KeyRecord:
+        """The record of one key. Raises Refused as `keys` does."""
+        service = self.get(name)
+        require_keys(service)
+        return service.keys[slot]
+
+    def key_ids(self) -> set[str]:
+        """The public ids of all keys, also of those in their grace."""
+        known: list[KeyRecord | CallerRecord] = []
+        for service in self.services.values():
+            known += service.keys.values()
+            known += [caller.record for caller in service.callers.values()]
+        return {record.id for record in known} | {record.former.id for record in known if record.former is not None}
+
     # --- changes of an operator
 
-    async def put(self, name: str, change: Change) -> tuple[Service, bool]:
+    async def put(self, name: str, change: Change, audit: AuditEntry | None = None) -> tuple[Service, bool]:
         """Make or change a service. Returns it, and whether it is new. Raises Refused."""
         async with self._lock:
             before = self.services.get(name)
             spec = change(before)
             now = datetime.now(UTC)
             if before is None:
-                after = created(self._keyring, name, spec, now)
+                # Tokens of a service that had this name a moment ago must be older than this one.
+                after = created(self._keyring, name, spec, max(now, self._last_tokens.get(name, now)))
             else:
                 after = updated(self._keyring, before, spec, now)
             self._require_free_hosts(after)
-            acknowledged = await self._commit(after, self._save(before, after))
+            acknowledged = await self._commit(after, self._save(before, after, audit))
             if name in acknowledged.kept_old:
-                await self._take_back(before, after, acknowledged.kept_old[name])
+                await self._take_back(before, after, acknowledged.kept_old[name], audit)
             return after, before is None
 
-    async def delete(self, name: str, check: Callable[[Service], None]) -> None:
+    async def delete(self, name: str, check: Callable[[Service], None], audit: AuditEntry | None = None) -> None:
         """Delete a service and its keys; `check` raises Refused for a failed precondition."""
         async with self._lock:
             service = self.get(name)
@@ -136,17 +159,65 @@ class Catalog:
             if service.record.origin == "file":
                 raise Refused(409, f"{name} is declared in {service.declared_at}: remove it there.")
             self._require_settled()
-            await self._in_thread(lambda: self._store.delete_service(name))
+            await self._in_thread(lambda: self._audited(audit).delete_service(name))
             await self._served.publish((), (name,))
+            self._remember_last_token(service)
 
-    async def regenerate(self, name: str, slot: Slot, value: str | None = None) -> Regenerated:
-        """Give a slot a new key; on return no worker accepts the old one. Raises Refused."""
+    def _remember_last_token(self, service: Service) -> None:
+        now = datetime.now(UTC)
+        last = newest_issue(service, now.timestamp())
+        self._last_tokens = {name: when for name, when in self._last_tokens.items() if when > now}
+        self._last_tokens[service.name] = datetime.fromtimestamp(last, UTC) + timedelta(milliseconds=1)
+
+    async def regenerate(
+        self, name: str, slot: Slot, wanted: NewKey = RANDOM, audit: AuditEntry | None = None
+    ) -> Regenerated:
+        """Give a slot a new key; on return no worker accepts the old one but for its grace. Raises Refused."""
         async with self._lock:
-            after, record = regenerated(self._keyring, self.get(name), slot, value, datetime.now(UTC))
-            acknowledged = await self._commit(after, lambda: self._store.replace_key(record))
+            after, record = regenerated(self._keyring, self.get(name), slot, wanted, datetime.now(UTC))
+            told = audit and replace(audit, target=f"{slot} {record.id}")
+            acknowledged = await self._commit(after, lambda: self._audited(told).replace_key(record))
             return Regenerated(self._keyring.value(record), record, acknowledged)
 
-    # --- changes from outside: the file, and what host names lead to
+    async def expire(
+        self, name: str, slot: Slot, expires_at: datetime | None, audit: AuditEntry | None = None
+    ) -> KeyRecord:
+        """Let a key end then, or never; on return every worker knows. Raises Refused."""
+        async with self._lock:
+            after, record = expiring(self._keyring, self.get(name), slot, expires_at, datetime.now(UTC))
+            await self._commit(after, lambda: self._audited(audit).replace_key(record))
+            return record
+
+    async def change_callers(
+        self, name: str, change: Callable[[Service], CallersChange], audit: AuditEntry | None = None
+    ) -> Acknowledged:
+        """Change the named callers of a service; on return every worker serves the change. Raises Refused."""
+        async with self._lock:
+            service = self.get(name)
+            made = change(service)
+            self._require_settled()
+            await self._in_thread(lambda: made.save(self._audited(audit)))
+            return await self._served.publish_roster(replace(service, callers=made.callers), made.update)
+
+    async def change(self, name: str, make: Transition, audit: AuditEntry | None = None) -> Acknowledged:
+        """Any other change of a service; on return every worker serves it. Raises Refused."""
+        async with self._lock:
+            after, save = make(self.get(name))
+            return await self._commit(after, lambda: save(self._audited(audit)))
+
+    # --- changes from outside: the file, other replicas, and what host names lead to
+
+    async def learn(self, read: Callable[[Store], T], changed: Callable[[T], Iterable[Service]]) -> None:
+        """Serve what is in the store: `read` runs in its thread, `changed` says which services are others now.
+
+        Raises Refused when the store does not answer.
+        """
+        async with self._lock:
+            changes, failures = self._prepared(list(changed(await self._in_thread(lambda: read(self._store)))))
+            if changes:
+                failures |= await self._served.publish_many(changes)
+        for name, why in failures.items():
+            log.error("what the store says of %s cannot be served: %s", name, why)
 
     async def redeclare(self, before: Specs, after: Specs, places: Mapping[str, Place]) -> Difference:
         """Serve what the file declares now (`after`) where it declared `before`. A service that leaves keeps its keys.
@@ -205,15 +276,20 @@ class Catalog:
 
     # --- how a change of an operator is made
 
-    def _save(self, before: Service | None, after: Service) -> Callable[[], None]:
+    def _audited(self, audit: AuditEntry | None) -> Store:
+        """The store; with an entry, which is written with whatever is done there, in one transaction."""
+        return self._store if audit is None else self._store.audited(audit)
+
+    def _save(self, before: Service | None, after: Service, audit: AuditEntry | None) -> Callable[[], None]:
         new = [] if before and before.keys else list(after.keys.values())
         if before is not None:
-            return lambda: self._store.update_service(after.record, new)
+            return lambda: self._audited(audit).update_service(after.record, new)
 
         def create() -> None:
             if after.name in self._absent:
-                self._store.delete_service(after.name)
-            self._store.create_service(after.record, new)
+                left = audit and replace(audit, action="delete_service", target="left of the configuration")
+                self._audited(left).delete_service(after.name)
+            self._audited(audit).create_service(after.record, new)
 
         return create
 
@@ -230,15 +306,16 @@ class Catalog:
         self._absent.discard(after.name)
         return await self._served.publish((prepared,))
 
-    async def _take_back(self, before: Service | None, after: Service, reason: str) -> None:
+    async def _take_back(self, before: Service | None, after: Service, reason: str, audit: AuditEntry | None) -> None:
         """Undo a change that the workers could not serve, and say why."""
+        undo = self._audited(audit and replace(audit, result="taken back: the workers could not serve it"))
         if before is None:
-            await self._in_thread(lambda: self._store.delete_service(after.name))
+            await self._in_thread(lambda: undo.delete_service(after.name))
             await self._served.publish((), (after.name,))
         else:
             record = replace(before.record, version=after.record.version + 1)
             undone = replace(before, record=record, keys=after.keys)
-            await self._commit(undone, lambda: self._store.update_service(record))
+            await self._commit(undone, lambda: undo.update_service(record))
         detail = f"The workers could not serve this: {reason.rstrip('.')}. Nothing was changed."
         raise Refused(400, detail, (Fault("", reason),))
 

@@ -1,4 +1,4 @@
-"""The first start and every later one: secret files, the installation's records, the vault, the signing key. Blocks.
+"""The first start and every later one: secret files, the installation's records, the vault. Blocks.
 
 Runs in the store's thread. What is made here is made once: a file or record that should be there and is not is an
 error that says how to get it back, never a reason to make another.
@@ -10,15 +10,15 @@ import os
 import secrets
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from gateway.control.keyring import Keyring
+from gateway.control.master_keys import MasterKeyFile, data_key
 from gateway.control.refusal import StartError
-from gateway.core.record import DataKeyRecord, InstallationRecord, SigningKeyRecord
+from gateway.core.record import DataKeyRecord, InstallationRecord
 from gateway.core.settings import Settings
-from gateway.core.snapshot import Trust, VerifyingKey
+from gateway.core.snapshot import Trust
 from gateway.core.store import Conflict, Store
 from gateway.core.vault import KEY_BYTES, MasterKey, Vault, VaultError
 
@@ -34,20 +34,21 @@ class Foundation:
     installation: InstallationRecord
     digest_key: bytes
     vault: Vault
+    master_keys: tuple[MasterKeyFile, ...]
 
 
 def found(settings: Settings, store: Store, now: datetime) -> Foundation:
     """Open the store's vault; on a store never used, make its master key file (SQLite) and first records."""
     installation = store.installation()
-    masters = _master_keys(settings, fresh=installation is None)
+    files = _master_keys(settings, fresh=installation is None)
     if installation is None:
-        installation = _first_records(store, masters[0], now)
-    vault = _vault(store.data_keys(), masters, master_key_path(settings))
+        installation = _first_records(store, files[0].key, now)
+    vault = _vault(store.data_keys(), files)
     try:
         digest_key = vault.open(installation.digest_key, _digest_place(installation.id))
     except VaultError as error:
         raise StartError(f"the installation record: {error}") from None
-    return Foundation(installation, digest_key, vault)
+    return Foundation(installation, digest_key, vault, tuple(files))
 
 
 def master_key_path(settings: Settings) -> Path:
@@ -67,6 +68,11 @@ def admin_token(settings: Settings) -> str:
         alphabet = string.ascii_letters + string.digits
         made = ADMIN_TOKEN_PREFIX + "".join(secrets.choice(alphabet) for _ in range(ADMIN_TOKEN_CHARACTERS))
         write_secret(path, made + "\n")
+    return read_admin_token(path)
+
+
+def read_admin_token(path: Path) -> str:
+    """The bootstrap token in the file. Raises StartError when it holds none."""
     token = _read(path, "admin token").strip()
     if len(token) < LEAST_ADMIN_TOKEN_CHARACTERS or not token.isascii() or not token.isprintable() or " " in token:
         detail = f"at least {LEAST_ADMIN_TOKEN_CHARACTERS} visible ASCII characters; delete it and a new one is made"
@@ -74,33 +80,10 @@ def admin_token(settings: Settings) -> str:
     return token
 
 
-def signing_keys(
-    settings: Settings, store: Store, keyring: Keyring, now: datetime
-) -> tuple[Sequence[SigningKeyRecord], SigningKeyRecord]:
-    """All signing keys and the one that signs. One is made at the first start, and when another algorithm is asked for.
-
-    The key it takes over from verifies on, until the last token it may have signed has expired.
-    """
-    records = list(store.signing_keys())
-    active = [record for record in records if record.state == "active"]
-    if not active or active[-1].algorithm != settings.tokens.algorithm:
-        made = keyring.new_signing_key(settings.tokens.algorithm, now)
-        last = now + timedelta(seconds=settings.tokens.lifetime_seconds)
-        store.put_signing_keys([*(replace(record, state="retiring", not_after=last) for record in active), made])
-        records = list(store.signing_keys())
-        active = [record for record in records if record.state == "active"]
-    return records, active[-1]
-
-
-def trust(settings: Settings, foundation: Foundation, records: Sequence[SigningKeyRecord], now: datetime) -> Trust:
-    """What workers judge credentials by: keys of every state verify until their `not_after`."""
-    keys = tuple(
-        VerifyingKey(record.kid, record.algorithm, dict(record.public_jwk))
-        for record in records
-        if record.not_after is None or record.not_after > now
-    )
+def trust(settings: Settings, foundation: Foundation) -> Trust:
+    """What workers judge credentials by, but for the keys of tokens."""
     issuer = settings.tokens.issuer or f"urn:scoregate:{foundation.installation.id}"
-    return Trust(foundation.digest_key, issuer, keys)
+    return Trust(foundation.digest_key, issuer, ())
 
 
 def write_secret(path: Path, text: str) -> None:
@@ -124,11 +107,11 @@ def write_secret(path: Path, text: str) -> None:
         ) from None
 
 
-def _master_keys(settings: Settings, *, fresh: bool) -> list[MasterKey]:
+def _master_keys(settings: Settings, *, fresh: bool) -> list[MasterKeyFile]:
     path = master_key_path(settings)
     if not path.exists():
         _make_master_key(settings, path, fresh=fresh)
-    return [_master_key(file) for file in (path, *settings.store.previous_master_key_files)]
+    return [MasterKeyFile(file, _master_key(file)) for file in (path, *settings.store.previous_master_key_files)]
 
 
 def _make_master_key(settings: Settings, path: Path, *, fresh: bool) -> None:
@@ -158,13 +141,13 @@ def _read(path: Path, what: str) -> str:
 
 
 def _first_records(store: Store, master: MasterKey, now: datetime) -> InstallationRecord:
-    data_key_id, secret = f"d_{secrets.token_hex(8)}", os.urandom(KEY_BYTES)
-    data_key = DataKeyRecord(data_key_id, master.id, master.wrap(data_key_id, secret), now)
+    secret = os.urandom(KEY_BYTES)
+    made = data_key(master, secret, now)
     installation_id = secrets.token_hex(8)
-    sealed = Vault({data_key_id: secret}).seal(os.urandom(KEY_BYTES), _digest_place(installation_id))
+    sealed = Vault({made.id: secret}).seal(os.urandom(KEY_BYTES), _digest_place(installation_id))
     installation = InstallationRecord(installation_id, sealed, now)
     try:
-        store.found(installation, data_key)
+        store.found(installation, made)
     except Conflict:
         other = store.installation()
         if other is None:
@@ -173,13 +156,14 @@ def _first_records(store: Store, master: MasterKey, now: datetime) -> Installati
     return installation
 
 
-def _vault(data_keys: Sequence[DataKeyRecord], masters: list[MasterKey], path: Path) -> Vault:
-    by_id = {master.id: master for master in masters}
+def _vault(data_keys: Sequence[DataKeyRecord], files: Sequence[MasterKeyFile]) -> Vault:
+    by_id = {file.key.id: file.key for file in files}
     unknown = sorted({record.master_key_id for record in data_keys} - by_id.keys())
     if unknown:
         have = ", ".join(by_id)
         how = "put the right file back, or add the old one to store.previous_master_key_files"
-        raise StartError(f"{path} is not the master key of this store: it needs {unknown[0]}, given is {have}; {how}")
+        where = files[0].path
+        raise StartError(f"{where} is not the master key of this store: it needs {unknown[0]}, given is {have}; {how}")
     try:
         return Vault({one.id: by_id[one.master_key_id].unwrap(one.id, one.wrapped) for one in data_keys})
     except VaultError as error:

@@ -13,11 +13,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
+from gateway.control.caller import NamedCaller, known
 from gateway.control.difference import host_clashes
 from gateway.control.keyring import Keyring, settable
+from gateway.control.pair import NewKey, successor
 from gateway.control.refusal import Refused, StartError
 from gateway.control.service import Place, Service, first_keys, shown, without_secrets
-from gateway.core.record import SLOTS, KeyRecord, ServiceRecord, Slot
+from gateway.core.audit import CONFIGURATION, AuditEntry
+from gateway.core.record import SLOTS, KeyRecord, RevocationRecord, ServiceRecord, Slot
 from gateway.core.spec import ServiceSpec
 from gateway.core.store import Conflict, Store
 
@@ -58,7 +61,7 @@ class Inventory:
                 services[name] = self._declared(name, spec, records.get(name), keys.get(name, {}))
             except Refused as refused:
                 failures[name] = self._located(name, refused)
-        return services, failures
+        return self._completed(services), failures
 
     def _stored(self) -> tuple[dict[str, ServiceRecord], dict[str, dict[Slot, KeyRecord]]]:
         keys: dict[str, dict[Slot, KeyRecord]] = {}
@@ -82,7 +85,21 @@ class Inventory:
         absent = {name for name, record in records.items() if record.origin == "file"} - self.declared.keys()
         if absent:
             log.info("not declared any more, their keys are kept: %s", ", ".join(sorted(absent)))
-        return services, absent
+        return self._completed(services), absent
+
+    def _completed(self, services: Mapping[str, Service]) -> dict[str, Service]:
+        """With their named callers and revoked tokens."""
+        callers: dict[str, dict[str, NamedCaller]] = {}
+        for record in self.store.callers():
+            if record.service in services:
+                callers.setdefault(record.service, {})[record.name] = known(self.keyring, record, self.now)
+        revoked: dict[str, list[RevocationRecord]] = {}
+        for revocation in self.store.revocations():
+            revoked.setdefault(revocation.service, []).append(revocation)
+        return {
+            name: replace(service, callers=callers.get(name, {}), revoked=tuple(revoked.get(name, ())))
+            for name, service in services.items()
+        }
 
     def _refuse_shared_hosts(self, services: Mapping[str, Service]) -> None:
         others = {name: service.spec for name, service in services.items() if name not in self.declared}
@@ -96,13 +113,13 @@ class Inventory:
         if record is None:
             record = ServiceRecord(name=name, origin="file", spec=None, created_at=self.now, updated_at=self.now)
             keys = first_keys(self.keyring, name, spec, self.now)
-            self.store.create_service(record, list(keys.values()))
+            self._audited("put_service", name, self._place(name)).create_service(record, list(keys.values()))
         elif spec.key_auth and not keys:
             record = replace(record, version=record.version + 1, updated_at=self.now)
             keys = first_keys(self.keyring, name, spec, self.now)
-            self.store.update_service(record, list(keys.values()))
+            self._audited("put_service", name, self._place(name)).update_service(record, list(keys.values()))
         elif spec.key_auth and spec.keys is not None:
-            keys = {slot: self._as_given(keys[slot], getattr(spec.keys, slot)) for slot in SLOTS}
+            keys = {slot: self._as_given(keys[slot], getattr(spec.keys, slot), spec) for slot in SLOTS}
         return Service(
             record=record,
             spec=without_secrets(spec),
@@ -111,13 +128,28 @@ class Inventory:
             keys_in_file=spec.keys is not None,
         )
 
-    def _as_given(self, record: KeyRecord, value: str) -> KeyRecord:
+    def _as_given(self, record: KeyRecord, value: str, spec: ServiceSpec) -> KeyRecord:
         """The slot with the value of the file: a value that was changed there is a new version of the key."""
         if self.keyring.value(record) == settable(value, f"keys.{record.slot}"):
             return record
-        changed = self.keyring.seal(record.service, record.slot, record.version + 1, value, self.now)
-        self.store.replace_key(changed)
+        changed = successor(self.keyring, record, spec, NewKey(value), self.now)
+        self._audited("regenerate_key", record.service, f"{record.slot} {changed.id}").replace_key(changed)
+        log.info(
+            "the %s key of %s is another one in the configuration: %s takes the place of %s",
+            record.slot,
+            record.service,
+            changed.id,
+            record.id,
+        )
         return changed
+
+    def _audited(self, action: str, service: str, target: str) -> Store:
+        """The store, which tells what is changed there because the file asks for it."""
+        entry = AuditEntry(at=self.now, actor=CONFIGURATION, action=action, service=service, target=target)
+        return self.store.audited(entry)
+
+    def _place(self, name: str) -> str:
+        return shown(self.places.get(name))
 
     def _refuse_twins(self, records: Mapping[str, ServiceRecord]) -> None:
         for name in self.declared:

@@ -9,26 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pydantic import TypeAdapter
-
 from gateway.control.peer import Peer
 from gateway.control.pidfd import WorkerProcess
+from gateway.control.published import Published, Snapshot
 from gateway.control.tally import Series, Tally
-from gateway.core.message import TO_WORKER, Ack, Collect, Counts, Hello, Publish
-from gateway.core.snapshot import ServiceEntry, Trust, Update
-
-SLICE_SECONDS = 0.002
-"""How long a snapshot may be worked on before the loop gets its turn."""
-CHUNK_ENTRIES = 200
-EMPTY_SERVICES = b'"services":[]'
+from gateway.core.message import TO_WORKER, Ack, Collect, Hello, Publish, Stored, ToControl, Uses
+from gateway.core.record import KeyUseRecord
+from gateway.core.snapshot import RosterChange, ServiceEntry, Trust, Update
 
 log = logging.getLogger("gateway.control")
-_ENTRY = TypeAdapter(ServiceEntry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +46,8 @@ class Process(Protocol):
 
 
 Adopt = Callable[[int, Callable[[], None]], Process]
+KeepUses = Callable[[Sequence[KeyUseRecord], Callable[[], None]], None]
+"""Takes uses of keys; calls back when they are stored."""
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +60,8 @@ class _Worker:
     first: int = 0
     acked: int = 0
     counted: int = 0
+    used: int = 0
+    stored: int = 0
     kept_old: dict[str, str] = field(default_factory=dict)
     gone: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -92,6 +89,7 @@ class Link:
         self,
         *,
         tally: Tally,
+        keep_uses: KeepUses,
         adopt: Adopt = WorkerProcess,
         ack_seconds: float = 1.0,
         start_seconds: float = 30.0,
@@ -99,15 +97,14 @@ class Link:
     ) -> None:
         """`adopt` takes hold of a process by its pid. A starting worker has `start_seconds` for its first snapshot."""
         self._tally = tally
+        self._keep_uses = keep_uses
         self._adopt = adopt
         self._ack_seconds = ack_seconds
         self._start_seconds = start_seconds
         self._collect_seconds = collect_seconds
         self._serial = 0
         self._collects = 0
-        self._entries: dict[str, ServiceEntry] = {}
-        self._encoded: dict[str, bytes] = {}
-        self._trust: Trust | None = None
+        self._published = Published()
         self._workers: dict[str, _Worker] = {}
         self._server: asyncio.Server | None = None
         self._sending: set[asyncio.Task[None]] = set()
@@ -147,12 +144,13 @@ class Link:
         self,
         *,
         services: tuple[ServiceEntry, ...] = (),
+        rosters: tuple[RosterChange, ...] = (),
         removed: tuple[str, ...] = (),
         trust: Trust | None = None,
     ) -> Acknowledged:
         """Push a change and wait until no worker serves what was before. A worker that does not answer is ended."""
         self._serial += 1
-        update = Update(serial=self._serial, services=services, removed=removed, trust=trust)
+        update = Update(serial=self._serial, services=services, rosters=rosters, removed=removed, trust=trust)
         self._remember(update)
         workers = list(self._workers.values())
         if workers:
@@ -196,16 +194,11 @@ class Link:
         return acknowledged() and not worker.gone
 
     def _remember(self, update: Update) -> None:
-        for entry in update.services:
-            self._entries[entry.name] = entry
-            self._encoded.pop(entry.name, None)
+        self._published.remember(update)
         for name in update.removed:
-            self._entries.pop(name, None)
-            self._encoded.pop(name, None)
             self._tally.forget(name)
-        self._trust = update.trust or self._trust
 
-    def _received(self, peer: Peer, message: Hello | Ack | Counts) -> None:
+    def _received(self, peer: Peer, message: ToControl) -> None:
         if isinstance(message, Hello):
             self._greeted(peer, message)
             return
@@ -216,10 +209,25 @@ class Link:
             worker.acked = max(worker.acked, message.serial)
             worker.kept_old = message.kept_old
             self._announce()
+        elif isinstance(message, Uses):
+            self._used(worker, message)
         else:
             worker.counted = max(worker.counted, message.serial)
             self._tally.record(worker.hello.life, message.rows)
         worker.note()
+
+    def _used(self, worker: _Worker, message: Uses) -> None:
+        def stored() -> None:
+            worker.stored = message.serial
+            if worker.peer is not None:
+                worker.peer.send(TO_WORKER.dump_json(Stored(message.serial)))
+
+        # Over a new connection a worker repeats what it has no answer to: that may be here, or be stored, already.
+        if message.serial > worker.used:
+            worker.used = message.serial
+            self._keep_uses(message.records, stored)
+        elif message.serial == worker.stored:
+            stored()
 
     def _greeted(self, peer: Peer, hello: Hello) -> None:
         worker = self._workers.get(hello.life)
@@ -236,33 +244,14 @@ class Link:
         peer.life = hello.life
         worker.peer, worker.first, worker.acked = peer, self._serial, 0
         peer.hold()
-        snapshot = self._send_snapshot(peer, self._serial, list(self._entries.values()), self._trust)
-        task = asyncio.get_running_loop().create_task(snapshot)
+        sending = self._send_snapshot(peer, self._published.snapshot(self._serial))
+        task = asyncio.get_running_loop().create_task(sending)
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
-    async def _send_snapshot(self, peer: Peer, serial: int, entries: list[ServiceEntry], trust: Trust | None) -> None:
-        """All of it as one frame, in slices. Changes published meanwhile wait in the peer and follow it in order."""
-        parts: list[bytes] = []
-        until = time.perf_counter() + SLICE_SECONDS
-        for entry in entries:
-            parts.append(self._encode(entry))
-            if time.perf_counter() > until:
-                await asyncio.sleep(0)
-                until = time.perf_counter() + SLICE_SECONDS
-        empty = TO_WORKER.dump_json(Publish(Update(serial=serial, full=True, trust=trust)))
-        at = empty.index(EMPTY_SERVICES) + len(EMPTY_SERVICES) - 1
-        length = len(empty) + sum(map(len, parts)) + max(len(parts) - 1, 0)
-        await peer.send_held(length, _chunks(empty[:at], parts, empty[at:]))
-
-    def _encode(self, entry: ServiceEntry) -> bytes:
-        """JSON of an entry, kept while it is the one served: workers mostly start together."""
-        if self._entries.get(entry.name) is not entry:
-            return _ENTRY.dump_json(entry)
-        encoded = self._encoded.get(entry.name)
-        if encoded is None:
-            encoded = self._encoded[entry.name] = _ENTRY.dump_json(entry)
-        return encoded
+    async def _send_snapshot(self, peer: Peer, snapshot: Snapshot) -> None:
+        """Changes published meanwhile wait in the peer and follow it in order."""
+        await peer.send_held(*await snapshot.message())
 
     def _disconnected(self, peer: Peer) -> None:
         worker = self._workers.get(peer.life)
@@ -282,12 +271,3 @@ class Link:
     def _announce(self) -> None:
         self._gathered.set()
         self._gathered = asyncio.Event()
-
-
-def _chunks(head: bytes, entries: list[bytes], tail: bytes) -> Iterator[bytes]:
-    """The snapshot in pieces, each made when it is sent."""
-    yield head
-    for at in range(0, len(entries), CHUNK_ENTRIES):
-        chunk = b",".join(entries[at : at + CHUNK_ENTRIES])
-        yield chunk if at == 0 else b"," + chunk
-    yield tail

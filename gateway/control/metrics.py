@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 
 from aiohttp import web
@@ -19,11 +20,15 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from gateway import __version__
+from gateway.control.advice import advice
 from gateway.control.catalog import Catalog
 from gateway.control.link import Link
 from gateway.control.reload import Status
 from gateway.control.tally import Series
+from gateway.control.uses import Uses
 from gateway.core import meter
+from gateway.core.ejection import OUT
+from gateway.core.record import KeyRecord, Slot
 from gateway.core.scoreboard import HealthBoard
 
 Labelled = tuple[tuple[str, ...], float]
@@ -32,7 +37,7 @@ Labelled = tuple[tuple[str, ...], float]
 class Scrape(Collector):
     """One scrape: values taken at one moment, turned into families."""
 
-    def __init__(self, counted: Series, gauges: Mapping[meter.Metric, list[Labelled]]) -> None:
+    def __init__(self, counted: Series, gauges: Mapping[meter.Metric, Iterable[Labelled]]) -> None:
         self._counted = counted
         self._gauges = gauges
 
@@ -68,11 +73,13 @@ class Own:
     board: HealthBoard
     status: Status
     certificates: Mapping[str, Certificates]
+    uses: Uses
 
-    def gauges(self) -> dict[meter.Metric, list[Labelled]]:
-        """All of it, now."""
+    def gauges(self) -> dict[meter.Metric, Iterable[Labelled]]:
+        """All of it, now; what takes long with many services is worked out when it is iterated, in any thread."""
         return {
             **self._services(),
+            **self._keys(),
             meter.WORKERS_READY: [((), float(self.link.ready))],
             meter.BUILD_INFO: [((__version__,), 1.0)],
             **self._configuration(),
@@ -82,15 +89,30 @@ class Own:
 
     def _services(self) -> dict[meter.Metric, list[Labelled]]:
         ups: list[Labelled] = []
+        ejected: list[Labelled] = []
         doors: list[Labelled] = []
         for name, service in self.catalog.services.items():
             doors.append(((name,), float(not service.spec.key_auth and not service.spec.token_auth)))
             for deployment in self.catalog.entry(name).deployments:
-                ups.extend(
-                    ((name, deployment.name, one.url, one.address), float(self.board.healthy(one.row)))
-                    for one in deployment.backends
-                )
-        return {meter.BACKEND_UP: ups, meter.OPEN_DOOR: doors}
+                for one in deployment.backends:
+                    labels = name, deployment.name, one.url, one.address
+                    ups.append((labels, float(self.board.healthy(one.row))))
+                    ejected.append((labels, float(self.board.standing(one.row) in OUT)))
+        return {meter.BACKEND_UP: ups, meter.BACKEND_EJECTED: ejected, meter.OPEN_DOOR: doors}
+
+    def _keys(self) -> dict[meter.Metric, Iterable[Labelled]]:
+        services = [service for service in self.catalog.services.values() if service.spec.key_auth]
+        keys = [((one.name, slot), record) for one in services for slot, record in one.keys.items()]
+        now = datetime.now(UTC)
+        return {
+            meter.KEY_LAST_USED: _last_used(keys, self.uses),
+            meter.KEY_SAFE_TO_REGENERATE: (
+                (place, float(advice(record, self.uses, now).is_safe)) for place, record in keys
+            ),
+            meter.KEY_EXPIRY: (
+                (place, record.expires_at.timestamp()) for place, record in keys if record.expires_at is not None
+            ),
+        }
 
     def _configuration(self) -> dict[meter.Metric, list[Labelled]]:
         status = self.status
@@ -139,6 +161,14 @@ class _Chained(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self._registry.collect()
+
+
+def _last_used(keys: Sequence[tuple[tuple[str, Slot], KeyRecord]], uses: Uses) -> Iterator[Labelled]:
+    for place, record in keys:
+        for value, key in (("current", record), ("former", record.former)):
+            last = None if key is None else uses.last_used(key.id)
+            if last is not None:
+                yield (*place, value), float(last)
 
 
 def _family(metric: meter.Metric, rows: Iterable[tuple[tuple[str, ...], tuple[float, ...]]]) -> Metric:

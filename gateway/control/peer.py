@@ -13,7 +13,7 @@ from typing import cast
 
 from pydantic import ValidationError
 
-from gateway.core.message import LENGTH_BYTES, TO_CONTROL, Ack, Counts, Frames, Hello, frame
+from gateway.core.message import LENGTH_BYTES, TO_CONTROL, Frames, Hello, ToControl, frame
 
 log = logging.getLogger("gateway.control")
 _CREDENTIALS = struct.Struct("3i")
@@ -22,9 +22,7 @@ _CREDENTIALS = struct.Struct("3i")
 class Peer(asyncio.Protocol):
     """Its first message is a Hello that fits the process at the other end; a wrong frame ends the connection."""
 
-    def __init__(
-        self, received: Callable[[Peer, Hello | Ack | Counts], None], disconnected: Callable[[Peer], None]
-    ) -> None:
+    def __init__(self, received: Callable[[Peer, ToControl], None], disconnected: Callable[[Peer], None]) -> None:
         self.life = ""
         self._received = received
         self._disconnected = disconnected
@@ -82,7 +80,7 @@ class Peer(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _handle(self, message: Hello | Ack | Counts) -> None:
+    def _handle(self, message: ToControl) -> None:
         if isinstance(message, Hello):
             assert self._transport is not None
             if _process_id(self._transport) not in (None, message.pid):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
@@ -81,15 +81,26 @@ class Status:
 
 
 class Reloader:
-    """Reloads until cancelled. `started`: the settings of the processes; their services are what is served at first."""
+    """Reloads until cancelled. `started`: the settings of the processes; their services are what is served at first.
 
-    def __init__(self, source: Source[Any], catalog: Catalog, started: Settings, status: Status) -> None:
+    `told`: called with each difference that a reload made, and the hash of what is served since.
+    """
+
+    def __init__(
+        self,
+        source: Source[Any],
+        catalog: Catalog,
+        started: Settings,
+        status: Status,
+        told: Callable[[Difference, str], None],
+    ) -> None:
         self._source = source
         self._catalog = catalog
         self._started = started
         self._services: Mapping[str, ServiceSpec] = started.services
         self._status = status
         self._trouble = ""
+        self._told = told
 
     async def run(self, asked: asyncio.Event, seconds: float = LOOK_SECONDS) -> None:
         """Look at the files every so many seconds. `asked`: set for a reload at once, changed or not."""
@@ -144,6 +155,8 @@ class Reloader:
         self._status.kept = tuple(found.kept)
         self._status.note(success=not found.kept)
         await asyncio.to_thread(self._note_what_is_served, configuration)
+        if found.wanted or found.removed or found.kept:
+            self._told(found, self._status.hash)
 
     def _note_what_is_served(self, configuration: Configuration) -> None:
         self._source.keep(configuration, self._services)

@@ -6,28 +6,35 @@ Nothing here saves: `catalog` does that before, one change at a time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from gateway.control import revocation
 from gateway.control.difference import host_clashes
 from gateway.control.keyring import Keyring
 from gateway.control.link import Acknowledged
 from gateway.control.rows import Addresses, Assignment, Rows
 from gateway.control.service import Place, Service
 from gateway.core.record import SLOTS
-from gateway.core.snapshot import ServiceEntry, Trust
+from gateway.core.snapshot import RosterChange, ServiceEntry, Trust
 from gateway.core.spec import ServiceSpec
 
 UPDATE_SERVICES = 200
 """A worker has a second to acknowledge an update: one that names more services goes out in portions."""
+UPDATE_CALLERS = 500
 
 
 class Publisher(Protocol):
     """Takes changes to all workers: `link.Link`."""
 
     async def publish(
-        self, *, services: tuple[ServiceEntry, ...] = (), removed: tuple[str, ...] = (), trust: Trust | None = None
+        self,
+        *,
+        services: tuple[ServiceEntry, ...] = (),
+        rosters: tuple[RosterChange, ...] = (),
+        removed: tuple[str, ...] = (),
+        trust: Trust | None = None,
     ) -> Acknowledged:
         """Return once no worker serves what was before."""
 
@@ -94,6 +101,10 @@ class Served:
 
     async def publish(self, changes: Sequence[Prepared], removed: Sequence[str] = ()) -> Acknowledged:
         """One update to all workers. It is shown when this returns, whatever happened to the wait."""
+        for prepared in changes:
+            if prepared.service.name not in self.entries:
+                for portion in _roster(prepared.service):
+                    await self._publisher.publish(rosters=(portion,))
         entries = tuple(prepared.entry for prepared in changes)
         try:
             return await self._publisher.publish(services=entries, removed=tuple(removed))
@@ -103,9 +114,17 @@ class Served:
             for name in removed:
                 self._hide(name)
 
+    async def publish_roster(self, service: Service, change: RosterChange) -> Acknowledged:
+        """A change of named callers, to all workers. `service` is shown when this returns."""
+        try:
+            return await self._publisher.publish(rosters=(change,))
+        finally:
+            self.services[service.name] = service
+
     async def publish_all(self, trust: Trust) -> None:
         """All that was shown, in one update: the first."""
-        await self._publisher.publish(services=tuple(self.entries.values()), trust=trust)
+        rosters = tuple(change for service in self.services.values() for change in _roster(service))
+        await self._publisher.publish(services=tuple(self.entries.values()), rosters=rosters, trust=trust)
 
     async def publish_many(self, changes: Sequence[Prepared], removed: Sequence[str] = ()) -> dict[str, str]:
         """Any number of changes. Returns which of them came to nothing, and why: those are as they were before."""
@@ -166,7 +185,15 @@ class Served:
             keys=tuple(self._keyring.entry(keys[slot]) for slot in SLOTS if slot in keys),
             deployments=assignment.deployments,
             born=float(service.born),
+            revoked=revocation.entry(service.revoked),
         )
+
+
+def _roster(service: Service) -> Iterator[RosterChange]:
+    """All named callers of a service, in portions."""
+    callers = tuple(caller.entry for caller in service.callers.values())
+    for start in range(0, len(callers), UPDATE_CALLERS):
+        yield RosterChange(service=service.name, callers=callers[start : start + UPDATE_CALLERS])
 
 
 def _addresses_of(entry: ServiceEntry) -> dict[str, tuple[str, ...]]:

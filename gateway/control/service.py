@@ -6,15 +6,16 @@ A change returns the next state; nothing is saved or published here. Raises `Ref
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
+from gateway.control.caller import NamedCaller
 from gateway.control.keyring import Keyring, settable
 from gateway.control.refusal import Fault, Refused
 from gateway.core import key
-from gateway.core.record import SLOTS, KeyRecord, ServiceRecord, Slot
+from gateway.core.record import SLOTS, KeyRecord, RevocationRecord, ServiceRecord, Slot
 from gateway.core.spec import KeysSpec, ServiceSpec
 
 REFERENCES = ("env:", "file:")
@@ -34,11 +35,16 @@ class Place(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """`spec` has no secrets. `place`: where it is declared, for those of the file; `keys_in_file`: with their keys."""
+    """`spec` has no secrets. `callers`: by name. `revoked`: tokens that open it no more.
+
+    `place`: where it is declared, for those of the file; `keys_in_file`: with their keys.
+    """
 
     record: ServiceRecord
     spec: ServiceSpec
     keys: Mapping[Slot, KeyRecord] = field(default_factory=dict)
+    callers: Mapping[str, NamedCaller] = field(default_factory=dict)
+    revoked: tuple[RevocationRecord, ...] = ()
     place: Place | None = None
     keys_in_file: bool = False
 
@@ -102,30 +108,18 @@ def updated(keyring: Keyring, before: Service, spec: ServiceSpec, now: datetime)
     return replace(before, record=record, spec=bare, keys=keys)
 
 
-def regenerated(
-    keyring: Keyring, before: Service, slot: Slot, value: str | None, now: datetime
-) -> tuple[Service, KeyRecord]:
-    """The service with another key in one slot (a random one when `value` is None), and that key's record."""
-    require_keys(before)
-    if before.keys_in_file:
-        detail = f"The keys of {before.name} are given by `keys:` in {before.declared_at}: change the value there."
-        raise Refused(409, detail)
-    if value is not None:
-        settable(value, "value")
-        if value in (keyring.value(other) for other in _others(before, slot)):
-            reason = "is the key of the other slot: both would end with the next rotation"
-            raise Refused(400, f"The value {reason}.", (Fault("value", reason),))
-    version = before.keys[slot].version + 1
-    record = keyring.seal(before.name, slot, version, value if value is not None else key.generate(), now)
-    return replace(before, keys={**before.keys, slot: record}), record
-
-
 def first_keys(keyring: Keyring, name: str, spec: ServiceSpec, now: datetime) -> dict[Slot, KeyRecord]:
     """The first key pair: the values of `spec.keys` or random ones; none where no key opens the service."""
     if not spec.key_auth:
         return {}
     given = {slot: getattr(spec.keys, slot) if spec.keys else key.generate() for slot in SLOTS}
-    return {slot: keyring.seal(name, slot, 1, settable(given[slot], f"keys.{slot}"), now) for slot in SLOTS}
+    values = {slot: settable(given[slot], f"keys.{slot}") for slot in SLOTS}
+    return {slot: keyring.seal(name, slot, 1, values[slot], now, expires_at=expiry(spec, now)) for slot in SLOTS}
+
+
+def expiry(spec: ServiceSpec, now: datetime) -> datetime | None:
+    """When a key that is made now expires, as the service is configured."""
+    return None if spec.key_lifetime_days is None else now + timedelta(days=spec.key_lifetime_days)
 
 
 def require_keys(service: Service) -> None:
@@ -134,10 +128,6 @@ def require_keys(service: Service) -> None:
         how = "tokens only" if service.spec.token_auth else "anyone, without a credential"
         detail = f"{service.name} has no keys because auth_enabled is false: it opens to {how}."
         raise Refused(409, detail)
-
-
-def _others(service: Service, slot: Slot) -> Iterable[KeyRecord]:
-    return (record for other, record in service.keys.items() if other != slot)
 
 
 def _from_outside(spec: ServiceSpec) -> ServiceSpec:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, TypeAdapter
 
+from gateway.core.record import KeyUseRecord
 from gateway.core.snapshot import WIRE, Update
 
 MAX_FRAME_BYTES = 1 << 30
@@ -70,10 +71,34 @@ class Counts:
     __pydantic_config__ = WIRE
 
 
-ToWorker = Annotated[Publish | Collect, Discriminator("type")]
-ToControl = Annotated[Hello | Ack | Counts, Discriminator("type")]
-TO_WORKER: TypeAdapter[Publish | Collect] = TypeAdapter(ToWorker)
-TO_CONTROL: TypeAdapter[Hello | Ack | Counts] = TypeAdapter(ToControl)
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """Worker → control, now and then: how often keys were used. It is told again until `Stored` has its serial.
+
+    Serials grow within a life, and each stands for the same records whenever it comes.
+    """
+
+    serial: int
+    records: list[KeyUseRecord]
+    type: Literal["uses"] = "uses"
+
+    __pydantic_config__ = WIRE
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Control → worker: the uses of this serial are in the store."""
+
+    serial: int
+    type: Literal["stored"] = "stored"
+
+    __pydantic_config__ = WIRE
+
+
+ToWorker = Publish | Collect | Stored
+ToControl = Hello | Ack | Counts | Uses
+TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Discriminator("type")])
+TO_CONTROL: TypeAdapter[ToControl] = TypeAdapter(Annotated[ToControl, Discriminator("type")])
 
 
 def frame(payload: bytes) -> bytes:

@@ -54,10 +54,46 @@ UPSTREAM_ERRORS = Metric(
     ("service", "kind"),
     "Requests that failed at a backend, by what went wrong.",
 )
-KEY_USES = Metric("scoregate_key_uses", "counter", ("service", "slot"), "Requests opened by a key, by slot.")
+RETRIES = Metric(
+    "scoregate_retries",
+    "counter",
+    ("service", "kind"),
+    "Further tries on another backend, by what went wrong at the one before.",
+)
+RETRIES_OVER_BUDGET = Metric(
+    "scoregate_retries_over_budget",
+    "counter",
+    ("service",),
+    "Further tries that retry.budget_percent did not allow: their requests failed.",
+)
+EJECTIONS = Metric(
+    "scoregate_ejections",
+    "counter",
+    ("service",),
+    "How often a backend was left out because it failed requests.",
+)
+KEY_USES = Metric(
+    "scoregate_key_uses",
+    "counter",
+    ("service", "slot"),
+    "Requests opened by a key, by slot; all named callers together have the slot caller.",
+)
 IN_FLIGHT = Metric("scoregate_requests_in_flight", "gauge", ("service",), "Requests being served.")
 QUEUED = Metric("scoregate_requests_queued", "gauge", ("service",), "Requests waiting for a permit.")
 CONNECTIONS = Metric("scoregate_connections", "gauge", (), "Open client connections on the scoring port.")
+TURNED_AWAY = Metric(
+    "scoregate_connections_turned_away",
+    "counter",
+    ("too_many",),
+    "Connections closed at once, by what there were too many of: total (max_connections) or address"
+    " (max_connections_per_ip).",
+)
+LOG_DROPPED = Metric(
+    "scoregate_access_log_dropped",
+    "counter",
+    (),
+    "Lines of the access log that were dropped because its disk or reader was too slow.",
+)
 
 FROM_WORKERS = (
     REQUESTS,
@@ -67,17 +103,46 @@ FROM_WORKERS = (
     REFUSALS,
     TIMEOUTS,
     UPSTREAM_ERRORS,
+    RETRIES,
+    RETRIES_OVER_BUDGET,
+    EJECTIONS,
     KEY_USES,
     IN_FLIGHT,
     QUEUED,
     CONNECTIONS,
+    TURNED_AWAY,
+    LOG_DROPPED,
 )
 
+KEY_LAST_USED = Metric(
+    "scoregate_key_last_used_timestamp_seconds",
+    "gauge",
+    ("service", "slot", "value"),
+    "When a key was last used, in Unix seconds; value: current, or former (replaced, in its grace). Absent: never.",
+)
+KEY_SAFE_TO_REGENERATE = Metric(
+    "scoregate_key_safe_to_regenerate",
+    "gauge",
+    ("service", "slot"),
+    "1 if nobody used a slot for 24 hours, or its key has expired: regenerating it breaks nobody.",
+)
+KEY_EXPIRY = Metric(
+    "scoregate_key_expiry_timestamp_seconds",
+    "gauge",
+    ("service", "slot"),
+    "When a key that ends by itself does, in Unix seconds.",
+)
 BACKEND_UP = Metric(
     "scoregate_backend_up",
     "gauge",
     ("service", "deployment", "backend", "address"),
     "1 if its probes succeed; address is empty where the backend is no name that was resolved.",
+)
+BACKEND_EJECTED = Metric(
+    "scoregate_backend_ejected",
+    "gauge",
+    ("service", "deployment", "backend", "address"),
+    "1 while the workers leave it out because it failed requests.",
 )
 WORKERS_READY = Metric("scoregate_workers_ready", "gauge", (), "Workers that serve the newest snapshot.")
 OPEN_DOOR = Metric("scoregate_service_open", "gauge", ("service",), "1 if anyone may score, without a credential.")

@@ -10,8 +10,9 @@ import re
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HOST_AND_PORT = re.compile(r"(?:[\w.][-\w.]*|\[[0-9A-Fa-f:.]+\])(?::.+)?", re.ASCII)
@@ -44,6 +45,15 @@ def _backend_url(value: str) -> str:
     if _port(parts, value) == 0:
         raise ValueError(f"{value!r} has port 0; name the port the model server listens on")
     return url
+
+
+def _issuer(value: str) -> str:
+    parts = _split_url(value)
+    if parts is None or "?" in value or "#" in value or "@" in parts.netloc:
+        raise ValueError(f"{value!r} is no issuer: write it as the tokens do, as https://login.example.com/realms/ml")
+    if parts.scheme != "https" and parts.hostname not in LOOPBACK:
+        raise ValueError(f"{value!r} is not https: keys that anybody on the way could exchange prove nothing")
+    return value
 
 
 def _network(value: str) -> str:
@@ -90,10 +100,18 @@ def _header_value(value: str) -> str:
     return value
 
 
-BackendUrl = Annotated[str, AfterValidator(_backend_url)]
-Network = Annotated[str, AfterValidator(_network)]
-Origin = Annotated[str, AfterValidator(_origin)]
-Token = Annotated[str, AfterValidator(_header_name)]
-Path = Annotated[str, AfterValidator(_path)]
-Host = Annotated[str, AfterValidator(_host)]
+def _like(pattern: str) -> WithJsonSchema:
+    """What the published schemas say of a text: enough to show a slip; the validator says the rest, in words."""
+    return WithJsonSchema({"type": "string", "pattern": pattern})
+
+
+_AUTHORITY = r"([A-Za-z0-9_.][-A-Za-z0-9_.]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
+
+BackendUrl = Annotated[str, AfterValidator(_backend_url), _like(rf"^[Hh][Tt][Tt][Pp][Ss]?://{_AUTHORITY}/?$")]
+Issuer = Annotated[str, AfterValidator(_issuer)]
+Network = Annotated[str, AfterValidator(_network), _like(r"^[0-9A-Fa-f:.]+(/[0-9.]+)?$")]
+Origin = Annotated[str, AfterValidator(_origin), _like(rf"^(\*|https?://{_AUTHORITY})$")]
+Token = Annotated[str, AfterValidator(_header_name), _like(r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$")]
+Path = Annotated[str, AfterValidator(_path), _like(r'^/[!"$->@-~]*$')]
+Host = Annotated[str, AfterValidator(_host), _like(r"^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$")]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]

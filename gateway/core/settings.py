@@ -12,11 +12,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from gateway.core.scalar import Network
+from gateway.core.scalar import Issuer, Network
 from gateway.core.spec import STRICT, Natural, Positive, ServiceName, ServiceSpec
 
 TlsVersion = Literal["1.2", "1.3"]
 Role = Literal["owner", "contributor", "reader", "caller"]
+SERVICE_PLACE = "{service}"
+"""Stands for the name of a service in an entry of `admin.oidc.roles`."""
 
 
 def _listen(value: str) -> str:
@@ -73,6 +75,8 @@ class ScoringSettings:
     keep_alive_seconds: Seconds = 75.0
     max_connections: Positive = 10_000
     max_connections_per_ip: Natural = 0
+    head_memo_entries: Annotated[int, Field(ge=0, le=65_536)] = 1024
+    max_auth_failures_per_minute: Natural = 600
     drain_seconds: Annotated[float, Field(ge=0)] = 30.0
     trusted_proxies: tuple[Network, ...] = ()
 
@@ -81,14 +85,25 @@ class ScoringSettings:
 
 @dataclass(frozen=True, slots=True)
 class OidcSettings:
-    """Whose OpenID Connect tokens open the admin API, and which claim gives which role."""
+    """Whose OpenID Connect tokens open the admin API, and which claim gives which role.
 
-    issuer: str
-    audience: str
-    roles_claim: str = "roles"
-    roles: dict[Role, list[str]] = field(default_factory=dict)
+    `roles_claim`: the name of a claim, or a path of names with dots. The forms of an entry of `roles`: `core.grant`.
+    """
+
+    issuer: Issuer
+    audience: Annotated[str, Field(min_length=1)]
+    roles_claim: Annotated[str, Field(min_length=1)] = "roles"
+    roles: dict[Role, list[Annotated[str, Field(min_length=1)]]] = field(default_factory=dict)
 
     __pydantic_config__ = STRICT
+
+    def __post_init__(self) -> None:
+        if not any(self.roles.values()):
+            raise ValueError("roles gives nobody a role: name the values of roles_claim that do, such as owner: [ml]")
+        for entry in (entry for entries in self.roles.values() for entry in entries):
+            rest = entry.replace(SERVICE_PLACE, "", 1)
+            if "{" in rest or "}" in rest:
+                raise ValueError(f"roles has the entry {entry!r}: {SERVICE_PLACE}, once, is all that braces may hold")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +115,7 @@ class AdminSettings:
     token_file: Path | None = None
     oidc: OidcSettings | None = None
     reveal_keys: Literal["reader", "contributor", "owner", "never"] = "contributor"
+    max_auth_failures_per_minute: Natural = 60
 
     __pydantic_config__ = STRICT
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from pydantic import ConfigDict
 
+from gateway.core.caller import CallerLimitSpec
 from gateway.core.record import Slot
 from gateway.core.spec import ServiceSpec
 
@@ -16,12 +17,54 @@ WIRE = ConfigDict(extra="forbid", ser_json_bytes="base64", val_json_bytes="base6
 
 
 @dataclass(frozen=True, slots=True)
+class FormerKeyEntry:
+    """The key that a slot or caller had before, as workers know it. `until`: Unix seconds."""
+
+    digest: bytes
+    id: str
+    until: float
+
+    __pydantic_config__ = WIRE
+
+
+@dataclass(frozen=True, slots=True)
 class KeyEntry:
-    """A key as workers know it: 32 bytes of HMAC, and public names for the log."""
+    """A key as workers know it: 32 bytes of HMAC, and public names for the log. `expires_at`: Unix seconds."""
 
     digest: bytes
     id: str
     slot: Slot
+    expires_at: float | None = None
+    former: FormerKeyEntry | None = None
+
+    __pydantic_config__ = WIRE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallerEntry:
+    """A named caller as workers know it. `expires_at`: Unix seconds; None: never."""
+
+    name: str
+    digest: bytes
+    id: str
+    verbs: tuple[str, ...]
+    expires_at: float | None = None
+    rate_limits: tuple[CallerLimitSpec, ...] = ()
+    former: FormerKeyEntry | None = None
+
+    __pydantic_config__ = WIRE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RosterChange:
+    """The named callers of a service that are new or changed, and the names of those that are gone.
+
+    They travel apart from the service: one of ten thousand changes without the others, and without the service.
+    """
+
+    service: str
+    callers: tuple[CallerEntry, ...] = ()
+    gone: tuple[str, ...] = ()
 
     __pydantic_config__ = WIRE
 
@@ -51,6 +94,21 @@ class DeploymentEntry:
     __pydantic_config__ = WIRE
 
 
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """Tokens of a service that open nothing any more.
+
+    Those issued before `before`, to one of `subjects` before its own time, and of one of `token_ids`. Times are Unix
+    seconds, to be compared with `iat`.
+    """
+
+    before: int = 0
+    subjects: dict[str, int] = field(default_factory=dict)
+    token_ids: frozenset[str] = frozenset()
+
+    __pydantic_config__ = WIRE
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceEntry:
     """A service as served. `spec.keys` is always None here.
@@ -63,17 +121,22 @@ class ServiceEntry:
     keys: tuple[KeyEntry, ...]
     deployments: tuple[DeploymentEntry, ...]
     born: float
+    revoked: Revoked = field(default_factory=Revoked)
 
     __pydantic_config__ = WIRE
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyingKey:
-    """The public half of a signing key, as a JWK with `kid` and `alg`."""
+    """The public half of a signing key, as a JWK with `kid` and `alg`.
+
+    `not_after` (Unix seconds), of a key that signs no more: no token of it lives longer.
+    """
 
     kid: str
     algorithm: str
     jwk: dict[str, str]
+    not_after: float | None = None
 
     __pydantic_config__ = WIRE
 
@@ -91,11 +154,15 @@ class Trust:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """A change to what workers serve. `full`: everything not in it is gone; else only what it names changes."""
+    """A change to what workers serve. `full`: everything not in it is gone; else only what it names changes.
+
+    With a service that is `removed` its named callers go; `rosters` come after that.
+    """
 
     serial: int
     full: bool = False
     services: tuple[ServiceEntry, ...] = ()
+    rosters: tuple[RosterChange, ...] = ()
     removed: tuple[str, ...] = ()
     trust: Trust | None = None
 

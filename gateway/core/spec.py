@@ -34,8 +34,11 @@ _SAID_BY_THE_GATEWAY = re.compile(
     re.IGNORECASE,
 )
 
-Positive = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]
+MOST = 2**53 - 1
+"""The largest whole number that every JSON reader, and a float, holds exactly (RFC 8259 section 6)."""
+Positive = Annotated[int, Field(ge=1, le=MOST)]
+Natural = Annotated[int, Field(ge=0, le=MOST)]
+GraceSeconds = Annotated[int, Field(ge=0, le=31_536_000)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
 
@@ -82,7 +85,7 @@ class RateLimitSpec:
     name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9][-_.a-zA-Z0-9]*$", max_length=64)]
     requests: Positive
     per_seconds: Annotated[float, Field(gt=0, le=2_678_400)] = 1.0
-    burst: Annotated[int | None, Field(ge=1)] = None
+    burst: Positive | None = None
     partition: Partition = "service"
 
     __pydantic_config__ = STRICT
@@ -196,6 +199,8 @@ class ServiceSpec:
     auth_enabled: bool | None = None
     token_auth_enabled: bool | None = None
     keys: KeysSpec | None = field(default=None, repr=False)
+    key_lifetime_days: Annotated[int | None, Field(ge=1, le=3650)] = None
+    key_grace_seconds: GraceSeconds = 0
     allowed_ips: tuple[Network, ...] = ()
     backends: tuple[BackendUrl, ...] = ()
     deployments: dict[DeploymentName, DeploymentSpec] | None = None

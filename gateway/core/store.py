@@ -7,9 +7,21 @@ not at all, also when the process is killed. `gateway.store` has the SQL form; o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
-from gateway.core.record import DataKeyRecord, InstallationRecord, KeyRecord, ServiceRecord, SigningKeyRecord, Slot
+from gateway.core.audit import AuditEntry, AuditQuery
+from gateway.core.record import (
+    CallerRecord,
+    DataKeyRecord,
+    InstallationRecord,
+    KeyRecord,
+    KeyUseRecord,
+    RevocationRecord,
+    ServiceRecord,
+    SigningKeyRecord,
+    Slot,
+)
 
 
 class StoreError(Exception):
@@ -45,7 +57,7 @@ class Store(Protocol):
         """Replace a service whose stored version is `record.version - 1`, else Conflict; insert `keys` with it."""
 
     def delete_service(self, name: str) -> bool:
-        """Delete a service and its keys. False if there was none."""
+        """Delete a service, its keys, callers and revocations. False if there was none."""
 
     def keys(self) -> Sequence[KeyRecord]:
         """Every slot of every service."""
@@ -56,14 +68,53 @@ class Store(Protocol):
     def replace_key(self, record: KeyRecord) -> None:
         """Replace a slot whose stored version is `record.version - 1`, else Conflict."""
 
+    def key_uses(self, since_hour: int) -> Sequence[KeyUseRecord]:
+        """The uses of every key in that hour and later."""
+
+    def add_key_uses(self, records: Sequence[KeyUseRecord]) -> None:
+        """Add to what is kept of the same keys and hours. Those of services that are gone are left out."""
+
+    def forget_key_uses(self, before_hour: int) -> None:
+        """Delete what is older: of a key that is still there, all but its newest hour."""
+
+    def callers(self) -> Sequence[CallerRecord]:
+        """Every named caller of every service."""
+
+    def create_caller(self, record: CallerRecord) -> None:
+        """Insert a caller. Raises Conflict if the service has one of that name, or is gone."""
+
+    def replace_caller(self, record: CallerRecord) -> None:
+        """Replace a caller whose stored version is `record.version - 1`, else Conflict."""
+
+    def delete_caller(self, service: str, name: str) -> bool:
+        """Delete a caller with its key. False if there was none."""
+
     def signing_keys(self) -> Sequence[SigningKeyRecord]:
         """Every signing key, oldest first."""
 
-    def put_signing_keys(self, records: Sequence[SigningKeyRecord]) -> None:
-        """Insert or replace signing keys by kid, all or none."""
+    def change_signing_keys(self, before: Sequence[SigningKeyRecord], after: Sequence[SigningKeyRecord]) -> None:
+        """Keep these signing keys in place of `before`; Conflict if kids and states are not those any more."""
 
-    def delete_signing_key(self, kid: str) -> None:
-        """Forget a signing key. No error if it is gone."""
+    def revocations(self) -> Sequence[RevocationRecord]:
+        """Every revocation of every service."""
+
+    def revoke(self, record: RevocationRecord) -> None:
+        """Insert a revocation, or move one forward; one of all tokens takes the place of the others of its service.
+
+        Raises Conflict if the service is gone.
+        """
+
+    def forget_revocations(self, until: datetime) -> None:
+        """Delete the revocations that were to be kept until then, or for less."""
+
+    def audited(self, entry: AuditEntry) -> Store:
+        """This store, where what changes something adds `entry` to the audit log in the same transaction."""
+
+    def add_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """Add entries that go with no change of the store, all or none, in their order. The store gives their ids."""
+
+    def audit(self, wanted: AuditQuery) -> Sequence[AuditEntry]:
+        """The entries that the query asks for, oldest first. Who goes on after the last id it saw misses none."""
 
     def ping(self) -> None:
         """Raise StoreError unless the store answers."""

@@ -1,13 +1,15 @@
-"""Rate limits: counted for the whole gateway, not per worker; a request that one limit refuses uses up no other."""
+"""Rate limits: counted for the whole gateway, not per worker; a request that one limit refuses uses up no other.
+
+A named caller's own limits are asked before those of the service.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable
 
 from gateway.core.exchange import Exchange
-from gateway.core.gcra import Cells, Limit
+from gateway.core.gcra import Cells, Limit, cell_key
 from gateway.core.problem import QUOTA_EXCEEDED, Reply
 from gateway.core.route import Check
 from gateway.core.snapshot import ServiceEntry
@@ -15,16 +17,19 @@ from gateway.core.spec import RateLimitSpec
 from gateway.policy.world import World
 
 KeyOf = Callable[[Exchange], int]
+Counted = tuple[tuple[Limit, KeyOf], ...]
 
 
 def compile_check(entry: ServiceEntry, world: World) -> Check | None:
-    """The check of this service; None when it has no limits."""
-    if not entry.spec.rate_limits:
+    """The check of this service; None when neither it nor one of its named callers has limits."""
+    roster = world.rosters.get(entry.name)
+    own_limits = roster.limits if roster else {}
+    if not entry.spec.rate_limits and not own_limits:
         return None
-    counted = tuple((Limit.of(spec), _key_of(entry.name, spec)) for spec in entry.spec.rate_limits)
+    limits = tuple((Limit.of(spec), _key_of(entry.name, spec)) for spec in entry.spec.rate_limits)
     cells = world.cells
 
-    def rate_limit(exchange: Exchange) -> Reply | None:
+    def rate_limit(exchange: Exchange, counted: Counted = limits) -> Reply | None:
         for index, (limit, key_of) in enumerate(counted):
             wait = cells.admit(key_of(exchange), exchange.now, limit)
             if wait:
@@ -32,10 +37,14 @@ def compile_check(entry: ServiceEntry, world: World) -> Check | None:
                 return _too_many(entry.name, limit, wait)
         return None
 
-    return rate_limit
+    def rate_limit_of_caller(exchange: Exchange) -> Reply | None:
+        own = own_limits.get(exchange.caller.key_id)
+        return rate_limit(exchange) if own is None else rate_limit(exchange, own + limits)
+
+    return rate_limit_of_caller if own_limits else rate_limit
 
 
-def _refund(cells: Cells, counted: tuple[tuple[Limit, KeyOf], ...], exchange: Exchange) -> None:
+def _refund(cells: Cells, counted: Counted, exchange: Exchange) -> None:
     for limit, key_of in counted:
         cells.refund(key_of(exchange), limit)
 
@@ -44,16 +53,12 @@ def _key_of(service: str, spec: RateLimitSpec) -> KeyOf:
     """What a limit counts by, as the 64-bit key of its cell."""
     base = f"{service}\0{spec.name}\0{spec.requests}/{spec.per_seconds}"
     if spec.partition == "service":
-        fixed = _cell_key(base)
+        fixed = cell_key(base)
         return lambda _: fixed
     if spec.partition == "credential":
-        return lambda exchange: _cell_key(f"{base}\0{exchange.caller.key_id or exchange.caller.subject}")
-    return lambda exchange: _cell_key(f"{base}\0{exchange.address}")
-
-
-def _cell_key(text: str) -> int:
-    # 0 marks a cell that nobody has.
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") or 1
+        # By subject and not by token: who may fetch another token would have another limit.
+        return lambda exchange: cell_key(f"{base}\0{exchange.caller.auth_type}\0{exchange.caller.subject}")
+    return lambda exchange: cell_key(f"{base}\0{exchange.address}")
 
 
 def _too_many(service: str, limit: Limit, wait: float) -> Reply:

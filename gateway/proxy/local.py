@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from gateway.core import token
+from gateway.core import jwk
 from gateway.core.exchange import Exchange
 from gateway.core.problem import JSON, TEXT, Reply
 from gateway.core.route import SERVICE_PREFIX
@@ -22,7 +22,7 @@ class Local:
     def __init__(self, state: Callable[[], tuple[bool, bool, str]], is_service: Callable[[str], bool]) -> None:
         self._state = state
         self._is_service = is_service
-        self._jwks = token.jwks(())
+        self._jwks = jwk.jwks(())
         self._paths: dict[bytes, Callable[[], Reply]] = {
             b"/": lambda: Reply(200, body=b"Healthy", content_type=HTML),
             b"/livez": lambda: Reply(200, body=b"ok", content_type=TEXT),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from gateway.core import meter
 from gateway.core.meter import BUCKETS, Metric
@@ -15,6 +15,8 @@ from gateway.core.meter import BUCKETS, Metric
 Row = tuple[str, tuple[str, ...], tuple[float, ...]]
 OTHER = "other"
 """The service label of requests that meant no service."""
+NAMED = "caller"
+"""The slot label of all named callers together: a series for each would be as many as a service has customers."""
 
 
 class Histogram:
@@ -37,11 +39,15 @@ class Histogram:
 
 
 class ServiceMeter:
-    """The counts of one service. They outlive a change of the service: the worker keeps them by name."""
+    """The counts of one service. They outlive a change of the service: the worker keeps them by name.
+
+    `key_uses`: by slot, for the metric. `uses`: by the id of the key, since they were last taken.
+    """
 
     __slots__ = (
         "backend_durations",
         "durations",
+        "ejections",
         "errors",
         "in_flight",
         "key_uses",
@@ -49,7 +55,10 @@ class ServiceMeter:
         "queue_waits",
         "queued",
         "refusals",
+        "retries",
+        "retries_over_budget",
         "timeouts",
+        "uses",
     )
 
     def __init__(self, name: str) -> None:
@@ -60,7 +69,11 @@ class ServiceMeter:
         self.refusals: defaultdict[str, int] = defaultdict(int)
         self.timeouts: defaultdict[str, int] = defaultdict(int)
         self.errors: defaultdict[str, int] = defaultdict(int)
+        self.retries: defaultdict[str, int] = defaultdict(int)
+        self.retries_over_budget = 0
+        self.ejections = 0
         self.key_uses: defaultdict[str, int] = defaultdict(int)
+        self.uses: defaultdict[str, int] = defaultdict(int)
         self.in_flight = 0
         self.queued = 0
 
@@ -76,10 +89,13 @@ class ServiceMeter:
             (meter.REFUSALS, self.refusals),
             (meter.TIMEOUTS, self.timeouts),
             (meter.UPSTREAM_ERRORS, self.errors),
+            (meter.RETRIES, self.retries),
             (meter.KEY_USES, self.key_uses),
         ):
             for label, count in counts.items():
                 yield _row(metric, (name, label), (count,))
+        yield _row(meter.RETRIES_OVER_BUDGET, (name,), (self.retries_over_budget,))
+        yield _row(meter.EJECTIONS, (name,), (self.ejections,))
         yield _row(meter.IN_FLIGHT, (name,), (self.in_flight,))
         yield _row(meter.QUEUED, (name,), (self.queued,))
 
@@ -96,9 +112,18 @@ class Meters:
         """The meter of a service, made when first asked for."""
         return self._services.setdefault(service, ServiceMeter(service))
 
-    def rows(self, connections: int) -> list[Row]:
+    def take_uses(self) -> Iterator[tuple[str, str, int]]:
+        """(service, id of the key, how often) since the last time."""
+        for service in self._services.values():
+            if service.uses:
+                for key_id, count in service.uses.items():
+                    yield service.name, key_id, count
+                service.uses.clear()
+
+    def rows(self, connections: int, turned_away: Mapping[str, int], log_dropped: int) -> list[Row]:
         """Everything this worker has counted."""
-        rows: list[Row] = [_row(meter.CONNECTIONS, (), (connections,))]
+        rows: list[Row] = [_row(meter.CONNECTIONS, (), (connections,)), _row(meter.LOG_DROPPED, (), (log_dropped,))]
+        rows += [_row(meter.TURNED_AWAY, (reason,), (count,)) for reason, count in turned_away.items()]
         for service in self._services.values():
             rows.extend(service.rows())
         return rows

@@ -18,6 +18,7 @@ from typing import Any
 from aiohttp import web
 
 ADMIN_TOKEN = "admin-token-of-the-fake"
+PROVIDED = "bearer-token-of-a-provider"
 TWO_ROWS = [217.67978776218715, 224.78937091757172]
 TIME = "2026-11-21T08:00:00Z"
 
@@ -45,6 +46,11 @@ class FakeGateway:
     context: ssl.SSLContext | None
     services: dict[str, dict[str, Any]] = field(default_factory=dict)
     keys: dict[str, dict[str, str]] = field(default_factory=dict)
+    key_ends: dict[str, str | None] = field(default_factory=dict)
+    reveals_keys: bool = True
+    rewrapped: bool = False
+    callers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    audit: list[dict[str, Any]] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
     seen: list[Seen] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
@@ -52,6 +58,7 @@ class FakeGateway:
     refresh_in: float = 43200.0
     away: bool = False
     issued: int = 0
+    rotations: int = 0
     port: int = 0
 
     def __post_init__(self) -> None:
@@ -125,9 +132,23 @@ class FakeGateway:
         app.router.add_delete(service, self._delete)
         app.router.add_get(f"{service}/status", self._status)
         app.router.add_get(f"{service}/keys", self._keys)
+        app.router.add_get(f"{service}/keys/{{slot}}", self._key)
+        app.router.add_patch(f"{service}/keys/{{slot}}", self._key)
         app.router.add_post(f"{service}/keys/{{slot}}/regenerate", self._regenerate)
+        app.router.add_get("/v1/master-key", self._master_key)
+        app.router.add_post("/v1/master-key/rewrap", self._master_key)
         app.router.add_post(f"{service}/token", self._token)
+        app.router.add_post(f"{service}/tokens/revoke", self._revoke)
+        app.router.add_get("/v1/signing-keys", self._signing_keys)
+        app.router.add_post("/v1/signing-keys/rotate", self._signing_keys)
+        app.router.add_get(f"{service}/callers", self._callers)
+        app.router.add_post(f"{service}/callers", self._create_caller)
+        for method in ("GET", "PATCH", "DELETE"):
+            app.router.add_route(method, f"{service}/callers/{{caller}}", self._caller)
+        app.router.add_post(f"{service}/callers/{{caller}}/regenerate", self._regenerate_caller)
+        app.router.add_get("/v1/audit", self._audit)
         app.router.add_post("/api/v1/service/{name}/score", self._score)
+        app.router.add_post("/api/v1/service/{name}/token", self._exchange)
         app.router.add_get("/moved/v1/services", self._moved)
         app.router.add_get("/portal/v1/services", self._portal)
         return app
@@ -190,10 +211,40 @@ class FakeGateway:
         return web.json_response(answer)
 
     async def _keys(self, request: web.Request) -> web.Response:
+        if not self.reveals_keys:
+            detail = "admin.reveal_keys is `never`: a key is shown once, when it is regenerated."
+            return web.json_response({"status": 403, "detail": detail}, status=403)
         pair = self.keys[request.match_info["name"]]
-        slot = {"id": "k1", "created_at": TIME, "last_used_at": None, "uses_24h": 5}
-        slots = {"primary": slot, "secondary": slot}
-        answer = {"primary_key": pair["primary"], "secondary_key": pair["secondary"], "slots": slots}
+        slots = {slot: self._slot(slot) for slot in pair}
+        return web.json_response({f"{slot}_key": value for slot, value in pair.items()} | {"slots": slots})
+
+    async def _key(self, request: web.Request) -> web.Response:
+        slot = request.match_info["slot"]
+        if request.method == "PATCH":
+            self.key_ends[slot] = (await request.json())["expires_at"]
+        return web.json_response({"slot": slot, **self._slot(slot)})
+
+    def _slot(self, slot: str) -> dict[str, Any]:
+        former = {"id": "k0", "last_used_at": TIME, "uses_24h": 2} if slot == "primary" else None
+        return {
+            "id": "k1",
+            "created_at": TIME,
+            "expires_at": self.key_ends.get(slot),
+            "grace_until": former and TIME,
+            "last_used_at": None,
+            "uses_24h": 5,
+            "former": former,
+            "safe_to_regenerate": slot == "secondary",
+            "advice": f"{slot}: what the gateway says",
+        }
+
+    async def _master_key(self, request: web.Request) -> web.Response:
+        is_done = self.rewrapped or request.method == "POST"
+        old = {"id": "m1", "file": "/etc/old.key", "data_keys": 0 if is_done else 1, "is_needed": not is_done}
+        answer = {"id": "m2", "file": "/etc/new.key", "data_keys": 2 if is_done else 0, "previous": [old]}
+        if request.method == "POST":
+            answer["rewrapped"] = 0 if self.rewrapped else 1
+            self.rewrapped = True
         return web.json_response(answer)
 
     async def _regenerate(self, request: web.Request) -> web.Response:
@@ -205,6 +256,53 @@ class FakeGateway:
         answer = {"slot": slot, "value": self.keys[name][slot], "id": "k2", "grace_until": None}
         return web.json_response(answer | {"acknowledged": acknowledged})
 
+    async def _callers(self, request: web.Request) -> web.Response:
+        after = request.query.get("after", "")
+        names = [name for name in sorted(self.callers) if name > after]
+        shown = [self.callers[name] | {"key": None} for name in names[: self.page]]
+        answer: dict[str, Any] = {"value": shown}
+        if len(names) > self.page:
+            answer["next"] = str(request.url.update_query(after=names[self.page - 1]))
+        return web.json_response(answer)
+
+    async def _create_caller(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        fields = {"id": "k1", "verbs": ["score"], "rate_limits": [], "expires_at": None, "grace_until": None}
+        self.callers[asked["name"]] = fields | asked | {"key": f"{asked['name']}-key", "uses_24h": 7}
+        return web.json_response(self.callers[asked["name"]], status=201)
+
+    async def _caller(self, request: web.Request) -> web.Response:
+        name = request.match_info["caller"]
+        if name not in self.callers:
+            return _problem(404, f"diabetes has no caller named {name}.")
+        if request.method == "DELETE":
+            del self.callers[name]
+            return web.Response(status=204)
+        if request.method == "PATCH":
+            self.callers[name] |= await request.json()
+        return web.json_response(self.callers[name])
+
+    async def _regenerate_caller(self, request: web.Request) -> web.Response:
+        self.issued += 1
+        one = self.callers[request.match_info["caller"]]
+        one["key"] = f"random-{self.issued}"
+        return web.json_response(one)
+
+    async def _audit(self, request: web.Request) -> web.Response:
+        asked = {name: request.query[name] for name in ("actor", "service", "action") if name in request.query}
+        entries = [
+            entry
+            for entry in self.audit
+            if entry["id"] > int(request.query.get("after", "0"))
+            and all(entry[name] == value for name, value in asked.items())
+        ]
+        if "newest" in request.query:
+            return web.json_response({"value": entries[-int(request.query["newest"]) :]})
+        answer: dict[str, Any] = {"value": entries[: self.page]}
+        if len(entries) > self.page:
+            answer["next"] = str(request.url.update_query(after=entries[self.page - 1]["id"]))
+        return web.json_response(answer)
+
     async def _token(self, _: web.Request) -> web.Response:
         self.issued += 1
         token = f"token-{self.issued}"
@@ -214,6 +312,22 @@ class FakeGateway:
         expires_at = refresh_by + timedelta(hours=12)
         times = {"refresh_by": _rfc3339(refresh_by), "expires_at": _rfc3339(expires_at)}
         return web.json_response({"token": token, "token_type": "Bearer", **times})
+
+    async def _exchange(self, request: web.Request) -> web.Response:
+        if request.headers.get("authorization") != f"Bearer {PROVIDED}":
+            return _problem(401, "The token's signature does not verify.")
+        return _problem(503, "Away for the moment.") if self.away else await self._token(request)
+
+    async def _revoke(self, request: web.Request) -> web.Response:
+        asked = json.loads(await request.read() or b"{}")
+        self.tokens.clear()
+        return web.json_response({"jti": asked["jti"]} if "jti" in asked else {"revoked_before": TIME})
+
+    async def _signing_keys(self, request: web.Request) -> web.Response:
+        if request.method == "POST":
+            self.rotations += 1
+        names = ((self.rotations + 1, "next"), (self.rotations, "active"))
+        return web.json_response({"value": [{"kid": f"kid-{n}", "state": s, "not_after": None} for n, s in names]})
 
     async def _score(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]

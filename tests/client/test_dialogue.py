@@ -16,8 +16,10 @@ from gateway.client import (
     operation,
     scoring,
 )
+from gateway.client import keys as key_operation
 from gateway.client.address import Address
 from gateway.client.message import Answer, Pause
+from gateway.client.tokens import issue_token
 
 ADDRESS = Address("https://gw.example:8444", "admin-secret")
 KEY_SERVICE = {"auth_enabled": True, "token_auth_enabled": False, "scoring_uri": "https://gw.example/score"}
@@ -296,8 +298,8 @@ def test_mutations_carry_an_idempotency_key_each_its_own():
         operation.put_service(ADDRESS, "d", block),
         operation.patch_service(ADDRESS, "d", block),
         operation.delete_service(ADDRESS, "d"),
-        operation.regenerate_key(ADDRESS, "d", "primary"),
-        operation.issue_token(ADDRESS, "d"),
+        key_operation.regenerate_key(ADDRESS, "d", "primary"),
+        issue_token(ADDRESS, "d"),
     ]
     assert len({request.headers["idempotency-key"] for request in mutations}) == len(mutations)
     assert "idempotency-key" not in operation.get_service(ADDRESS, "d").headers
@@ -305,14 +307,14 @@ def test_mutations_carry_an_idempotency_key_each_its_own():
 
 def test_names_are_quoted_in_paths():
     """A name with a slash cannot reach another operation."""
-    assert operation.get_keys(ADDRESS, "../x?y").url == "https://gw.example:8444/v1/services/..%2Fx%3Fy/keys"
+    assert key_operation.get_keys(ADDRESS, "../x?y").url == "https://gw.example:8444/v1/services/..%2Fx%3Fy/keys"
 
 
 def test_slots_are_named_in_any_case():
     """`Primary` as azureml-core writes it and `primary` are the same; anything else is refused."""
-    assert [operation.slot_named(key) for key in ("Primary", "SECONDARY")] == ["primary", "secondary"]
+    assert [key_operation.slot_named(key) for key in ("Primary", "SECONDARY")] == ["primary", "secondary"]
     with pytest.raises(ClientError, match="neither Primary nor Secondary"):
-        operation.slot_named("both")
+        key_operation.slot_named("both")
 
 
 def test_no_secret_is_shown():
@@ -320,7 +322,7 @@ def test_no_secret_is_shown():
     credentials = scoring.Credentials(ADDRESS, "diabetes", Clock(0))
     played(credentials.keys(), keys("primary-secret"))
     played(credentials.token(), token("token-secret"))
-    request = operation.regenerate_key(ADDRESS, "d", "primary", value="value-secret")
+    request = key_operation.regenerate_key(ADDRESS, "d", "primary", value="value-secret")
     shown = f"{ADDRESS!r} {request!r} {credentials!r} {credentials._token!r}"
     assert "secret" not in shown
     assert "gw.example" in shown

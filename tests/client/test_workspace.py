@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import logging
 import socket
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 from fake_gateway import ADMIN_TOKEN, TWO_ROWS
@@ -112,6 +112,21 @@ async def test_keys(shell, workspace, fake):
     assert await shell.call(service.regen_key, "secondary", set_key="mine") == "mine"
     assert fake.keys["diabetes"] == {"primary": "random-1", "secondary": "mine"}
     assert await shell.call(service.run, {"data": []}) == TWO_ROWS
+
+
+async def test_the_life_of_a_key(shell, workspace, fake):
+    """Grace and end go with a regeneration; the end can be set later; how the keys are used is told without them."""
+    service = await shell.get(workspace, "diabetes")
+    ends = datetime(2027, 1, 31, tzinfo=UTC)
+    await shell.call(service.regen_key, "Primary", grace_seconds=60, expires_at=ends)
+    assert fake.seen[-1].document == {"grace_seconds": 60, "expires_at": ends.isoformat()}
+    await shell.call(service.expire_key, "Secondary", ends)
+    assert fake.key_ends == {"secondary": ends.isoformat()}
+    await shell.call(service.expire_key, "secondary", None)
+    assert fake.key_ends == {"secondary": None}
+    slots = await shell.call(service.key_slots)
+    assert [slots[slot]["safe_to_regenerate"] for slot in ("primary", "secondary")] == [False, True]
+    assert "diabetes-primary-value" not in str(slots)
 
 
 async def test_run_with_a_key_that_was_rotated_by_somebody_else(shell, workspace, fake):

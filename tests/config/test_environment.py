@@ -34,7 +34,8 @@ def refusal(written, text, environ):
 def test_variables_win_over_the_file(written):
     """Text, number, boolean and null are set from the environment, whatever the file says."""
     settings = written(
-        "scoring: {listen: 127.0.0.1:1, tls: {minimum_version: '1.3'}}\nbatch: {storage: elsewhere}\n",
+        "scoring: {listen: 127.0.0.1:1, tls: {minimum_version: '1.3'}}\nbatch: {storage: elsewhere}\n"
+        "admin: {oidc: {issuer: 'https://id.example', audience: scoregate, roles: {caller: [ml]}}}\n",
         {
             "SCOREGATE__SCORING__LISTEN": "[::]:8443",
             "SCOREGATE__SCORING__MAX_CONNECTIONS": "5",

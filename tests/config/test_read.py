@@ -123,18 +123,17 @@ def test_keys_without_effect_are_named(tmp_path):
     """A key that this release reads and does not obey is told with its line, once for each place."""
     warnings = loaded_from(
         tmp_path,
-        "batch:\n  runners: 2\nscoring:\n  max_connections_per_ip: 5\n"
-        "services:\n  abc:\n    backends: [http://h]\n    retry: {budget_percent: 3}\n  abd:\n    backends: [http://h]\n"
-        "    load_balancer: round_robin\n",
-        {"SCOREGATE__TOKENS__EXCHANGE": "true"},
+        "batch:\n  runners: 2\nscoring:\n  max_connections: 5\n"
+        "services:\n  abc:\n    backends: [http://h]\n    example: {age: 3}\n  abd:\n    backends: [http://h]\n"
+        "    schema: {type: object}\n",
+        {"SCOREGATE__BATCH__KEEP_DAYS": "3"},
     ).warnings
     told = [warning.rpartition("/")[2].partition(" in this")[0] for warning in warnings]
     assert sorted(told) == [
-        "environment: SCOREGATE__TOKENS__EXCHANGE: has no effect",
-        "gateway.yaml:11: services.abd.load_balancer: has no effect",
+        "environment: SCOREGATE__BATCH__KEEP_DAYS: has no effect",
+        "gateway.yaml:11: services.abd.schema: has no effect",
         "gateway.yaml:2: batch.runners: has no effect",
-        "gateway.yaml:4: scoring.max_connections_per_ip: has no effect",
-        "gateway.yaml:8: services.abc.retry.budget_percent: has no effect",
+        "gateway.yaml:8: services.abc.example: has no effect",
     ]
 
 

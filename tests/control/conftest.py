@@ -25,22 +25,32 @@ from fake_worker import FakeProcess, FakeWorker
 
 from gateway.control import founding
 from gateway.control.api.application import application
-from gateway.control.api.credential import AdminToken, Gate
+from gateway.control.api.attempts import Attempts
+from gateway.control.api.callers import CallerOperations
+from gateway.control.api.credential import AdminToken, Gate, Identities
 from gateway.control.api.keys import KeyOperations
+from gateway.control.api.master_keys import MasterKeyOperations
 from gateway.control.api.services import ServiceOperations
+from gateway.control.api.tokens import TokenOperations
 from gateway.control.api.view import View
+from gateway.control.audit import AuditLog
+from gateway.control.callers import Callers
 from gateway.control.catalog import Catalog
+from gateway.control.failures import Failures
 from gateway.control.inventory import Inventory
 from gateway.control.keyring import Keyring
 from gateway.control.link import Link
+from gateway.control.master_keys import MasterKeys
 from gateway.control.portal.pages import Portal
 from gateway.control.probes import Probes
 from gateway.control.resolver import Lookup, Resolver
 from gateway.control.rows import Rows
 from gateway.control.served import Served
+from gateway.control.signing import KeyStore, SigningKeys
 from gateway.control.tally import Tally
-from gateway.control.tokens import Issuer
+from gateway.control.tokens import Tokens
 from gateway.control.uri import Addresses
+from gateway.control.uses import UseKeeper, Uses
 from gateway.core.settings import Settings
 from gateway.core.snapshot import Trust
 from gateway.core.spec import ServiceSpec
@@ -67,11 +77,18 @@ class Rig:
     probes: Probes
     resolver: Resolver
     keyring: Keyring
-    trust: Trust
+    tokens: Tokens
+    audit: AuditLog
+    uses: Uses
     app: web.Application
     path: Path
     workers: dict[str, FakeWorker] = field(default_factory=dict)
     processes: dict[str, FakeProcess] = field(default_factory=dict)
+
+    @property
+    def trust(self) -> Trust:
+        """What workers judge credentials by now."""
+        return self.tokens.keys.trust
 
     def worker(self, life: str) -> FakeWorker:
         """A fake worker that has not connected yet."""
@@ -125,6 +142,15 @@ def file_place() -> type[FilePlace]:
     return FilePlace
 
 
+def listening(path: Path) -> socket.socket:
+    """A Unix socket that workers can connect to."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+    return listener
+
+
 @pytest.fixture
 async def make_rig(tmp_path: Path, store: MemoryStore, board: MemoryBoard) -> AsyncIterator[RigMaker]:
     """Builds a rig from services of the file, their places and settings; takes it down after the test."""
@@ -139,14 +165,14 @@ async def make_rig(tmp_path: Path, store: MemoryStore, board: MemoryBoard) -> As
         link_class: type[Link] = Link,
         secure: bool = False,
         look: Lookup = unknown_host,
+        identities: Identities | None = None,
         **changes: Any,
     ) -> Rig:
         settings = replace(Settings(data_dir=tmp_path / "data"), **changes)
         now = datetime.now(UTC)
         foundation = founding.found(settings, store, now)
         keyring = Keyring(foundation.vault, foundation.digest_key)
-        records, active = founding.signing_keys(settings, store, keyring, now)
-        trust = founding.trust(settings, foundation, records, now)
+        key_store = KeyStore(settings, store, keyring)
         inventory = Inventory(declared=declared or {}, places=places or {}, store=store, keyring=keyring, now=now)
         services, absent = inventory.take()
         processes: dict[str, FakeProcess] = {}
@@ -157,9 +183,13 @@ async def make_rig(tmp_path: Path, store: MemoryStore, board: MemoryBoard) -> As
             processes[life] = FakeProcess(gone, workers[life].die)
             return processes[life]
 
-        link = link_class(tally=Tally(), adopt=adopt, ack_seconds=ack_seconds, collect_seconds=0.2)
-        probes = Probes(board, delay=lambda: 0.0)
         thread = ThreadPoolExecutor(1)
+        uses = Uses(store.key_uses(0))
+        keeper = UseKeeper(uses, store, thread)
+        link = link_class(
+            tally=Tally(), keep_uses=keeper.keep, adopt=adopt, ack_seconds=ack_seconds, collect_seconds=0.2
+        )
+        probes = Probes(board, delay=lambda: 0.0)
         resolver = Resolver(look, interval=0.02)
         served = Served(
             keyring=keyring,
@@ -176,22 +206,31 @@ async def make_rig(tmp_path: Path, store: MemoryStore, board: MemoryBoard) -> As
             settle=resolver.settle,
             settled=settled,
         )
-        await catalog.open(services, absent, trust)
+        signing_keys = SigningKeys(
+            keys=key_store.begin(),
+            trust=founding.trust(settings, foundation),
+            key_store=key_store,
+            thread=thread,
+            publisher=link,
+        )
+        tokens = Tokens(settings.tokens, signing_keys, catalog)
+        await catalog.open(services, absent, signing_keys.trust)
         path = tmp_path / "link.sock"
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(str(path))
-        listener.listen()
-        await link.start(listener)
+        await link.start(listening(path))
         view = View(catalog, probes, board, Addresses("https", 8443, settings.scoring.public_url))
         token = AdminToken(TOKEN)
-        issuer = Issuer(settings.tokens, keyring.signing_key(active), trust.issuer)
+        audit = AuditLog(store, thread)
+        attempts = Attempts(Failures(settings.admin.max_auth_failures_per_minute), audit)
         app = application(
-            gate=Gate(token, settings.admin.reveal_keys),
+            gate=Gate(token, settings.admin.reveal_keys, attempts, identities),
             services=ServiceOperations(catalog, view, link),
-            keys=KeyOperations(catalog, issuer, records),
+            keys=KeyOperations(catalog, uses),
+            tokens=TokenOperations(catalog, tokens),
+            callers=CallerOperations(Callers(catalog, keyring), uses, reveals=settings.admin.reveal_keys != "never"),
+            master_keys=MasterKeyOperations(MasterKeys(foundation.master_keys, foundation.vault, store, thread)),
+            audit=audit,
         )
-        Portal(catalog, view, token, secure=secure).add_to(app)
+        Portal(catalog, view, token, attempts, secure=secure).add_to(app)
         rig = Rig(
             settings=settings,
             store=store,
@@ -201,14 +240,20 @@ async def make_rig(tmp_path: Path, store: MemoryStore, board: MemoryBoard) -> As
             probes=probes,
             resolver=resolver,
             keyring=keyring,
-            trust=trust,
+            tokens=tokens,
+            audit=audit,
+            uses=uses,
             app=app,
             path=path,
             workers=workers,
             processes=processes,
         )
 
+        keeping = asyncio.create_task(keeper.run(catalog.key_ids))
+
         async def take_down() -> None:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
             for worker in workers.values():
                 if hasattr(worker, "task"):
                     await worker.disconnect()

@@ -3,11 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from gateway.core.record import DataKeyRecord, InstallationRecord, KeyRecord, ServiceRecord, SigningKeyRecord
+from gateway.core.audit import AuditEntry, AuditQuery
+from gateway.core.ejection import IN, SUSPECT
+from gateway.core.record import (
+    CallerRecord,
+    DataKeyRecord,
+    InstallationRecord,
+    KeyRecord,
+    KeyUseRecord,
+    RevocationRecord,
+    ServiceRecord,
+    SigningKeyRecord,
+)
 from gateway.core.store import Conflict, StoreError
+
+
+class Audited:
+    """A MemoryStore whose calls add an entry to the audit log when they change something."""
+
+    def __init__(self, store: MemoryStore, entry: AuditEntry) -> None:
+        self._store = store
+        self._entry = entry
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            result = getattr(self._store, name)(*arguments, **named)
+            if result is not False:
+                self._store.add_audit([self._entry])
+            return result
+
+        return call
 
 
 class MemoryStore:
@@ -18,7 +48,11 @@ class MemoryStore:
         self.data: dict[str, DataKeyRecord] = {}
         self.service: dict[str, ServiceRecord] = {}
         self.key: dict[tuple[str, str], KeyRecord] = {}
+        self.caller: dict[tuple[str, str], CallerRecord] = {}
         self.signing: dict[str, SigningKeyRecord] = {}
+        self.revoked: dict[tuple[str, str, str], RevocationRecord] = {}
+        self.entries: list[AuditEntry] = []
+        self.uses: dict[tuple[str, int], KeyUseRecord] = {}
         self.broken = False
         self.closed = False
 
@@ -39,6 +73,7 @@ class MemoryStore:
         return list(self.data.values())
 
     def put_data_keys(self, records: Iterable[DataKeyRecord]) -> None:
+        self._check()
         self.data |= {record.id: record for record in records}
 
     def services(self) -> list[ServiceRecord]:
@@ -61,7 +96,30 @@ class MemoryStore:
     def delete_service(self, name: str) -> bool:
         self._check()
         self.key = {place: record for place, record in self.key.items() if place[0] != name}
+        self.caller = {place: record for place, record in self.caller.items() if place[0] != name}
+        self.revoked = {place: record for place, record in self.revoked.items() if place[0] != name}
         return self.service.pop(name, None) is not None
+
+    def callers(self) -> list[CallerRecord]:
+        self._check()
+        return list(self.caller.values())
+
+    def create_caller(self, record: CallerRecord) -> None:
+        self._check()
+        if record.service not in self.service or (record.service, record.name) in self.caller:
+            raise Conflict
+        self.caller[record.service, record.name] = record
+
+    def replace_caller(self, record: CallerRecord) -> None:
+        self._check()
+        before = self.caller.get((record.service, record.name))
+        if before is None or before.version != record.version - 1:
+            raise Conflict
+        self.caller[record.service, record.name] = record
+
+    def delete_caller(self, service: str, name: str) -> bool:
+        self._check()
+        return self.caller.pop((service, name), None) is not None
 
     def keys(self) -> list[KeyRecord]:
         return list(self.key.values())
@@ -76,14 +134,59 @@ class MemoryStore:
             raise Conflict
         self.key[record.service, record.slot] = record
 
+    def key_uses(self, since_hour: int) -> list[KeyUseRecord]:
+        return [record for record in self.uses.values() if record.hour >= since_hour]
+
+    def add_key_uses(self, records: Iterable[KeyUseRecord]) -> None:
+        self._check()
+        for one in records:
+            if one.service in self.service:
+                before = self.uses.get((one.key_id, one.hour), replace(one, uses=0))
+                last = max(before.last_used, one.last_used)
+                self.uses[one.key_id, one.hour] = replace(one, uses=before.uses + one.uses, last_used=last)
+
+    def forget_key_uses(self, before_hour: int) -> None:
+        self._check()
+        self.uses = {place: one for place, one in self.uses.items() if one.hour >= before_hour}
+
     def signing_keys(self) -> list[SigningKeyRecord]:
+        self._check()
         return sorted(self.signing.values(), key=lambda record: record.created_at)
 
-    def put_signing_keys(self, records: Iterable[SigningKeyRecord]) -> None:
-        self.signing |= {record.kid: record for record in records}
+    def change_signing_keys(self, before: Iterable[SigningKeyRecord], after: Iterable[SigningKeyRecord]) -> None:
+        self._check()
+        if {(key.kid, key.state) for key in before} != {(key.kid, key.state) for key in self.signing.values()}:
+            raise Conflict
+        self.signing = {record.kid: record for record in after}
 
-    def delete_signing_key(self, kid: str) -> None:
-        self.signing.pop(kid, None)
+    def revocations(self) -> list[RevocationRecord]:
+        self._check()
+        return list(self.revoked.values())
+
+    def revoke(self, record: RevocationRecord) -> None:
+        self._check()
+        if not record.token_id and not record.subject:
+            self.revoked = {place: one for place, one in self.revoked.items() if place[0] != record.service}
+        self.revoked[record.service, record.token_id, record.subject] = record
+
+    def forget_revocations(self, until: datetime) -> None:
+        self._check()
+        self.revoked = {place: one for place, one in self.revoked.items() if one.until > until}
+
+    def audited(self, entry: AuditEntry) -> Any:
+        return Audited(self, entry)
+
+    def add_audit(self, entries: Iterable[AuditEntry]) -> None:
+        self._check()
+        self.entries += [replace(entry, id=number) for number, entry in enumerate(entries, len(self.entries) + 1)]
+
+    def audit(self, wanted: AuditQuery) -> Sequence[AuditEntry]:
+        self._check()
+        columns = {"actor": wanted.actor, "service": wanted.service, "action": wanted.action}
+        asked = {name: value for name, value in columns.items() if value is not None}
+        found = [entry for entry in self.entries if entry.id > wanted.after]
+        found = [entry for entry in found if all(getattr(entry, name) == value for name, value in asked.items())]
+        return found[-wanted.limit :] if wanted.newest else found[: wanted.limit]
 
     def ping(self) -> None:
         self._check()
@@ -107,6 +210,8 @@ class MemoryBoard:
         self.down: set[int] = set()
         self.busy: dict[int, int] = {}
         self.answers: dict[int, int] = {}
+        self.standings: dict[int, tuple[int, float]] = {}
+        self.wakeup: int | None = None
         self.turned = asyncio.Event()
 
     def lend_row(self, owner: str) -> int:
@@ -135,6 +240,17 @@ class MemoryBoard:
 
     def served(self, row: int) -> int:
         return self.answers.get(row, 0)
+
+    def standing(self, row: int) -> int:
+        return self.standings.get(row, (IN,))[0]
+
+    def since(self, row: int) -> float:
+        return self.standings.get(row, (IN, 0.0))[1]
+
+    def absolve(self, row: int) -> None:
+        if self.standing(row) == SUSPECT:
+            del self.standings[row]
+        self.turned.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until a change of health makes it true."""

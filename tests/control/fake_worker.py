@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.core.message import TO_CONTROL, TO_WORKER, Ack, Collect, Counts, Frames, Hello, Publish, frame
-from gateway.core.snapshot import ServiceEntry, Trust
+from gateway.core.message import TO_CONTROL, TO_WORKER, Ack, Collect, Counts, Frames, Hello, Stored, ToWorker, frame
+from gateway.core.snapshot import CallerEntry, ServiceEntry, Trust
 
 
 @dataclass
@@ -43,6 +43,7 @@ class FakeWorker:
     rows: list[Any] = field(default_factory=list)
     refuses: dict[str, str] = field(default_factory=dict)
     services: dict[str, ServiceEntry] = field(default_factory=dict)
+    callers: dict[str, dict[str, CallerEntry]] = field(default_factory=dict)
     trust: Trust | None = None
     serials: list[int] = field(default_factory=list)
     pid: int = field(default_factory=os.getpid)
@@ -53,6 +54,7 @@ class FakeWorker:
         self.counts = asyncio.Event()
         self.counts.set()
         self.received = asyncio.Event()
+        self.stored: asyncio.Queue[Stored] = asyncio.Queue()
         self.updates = 0
 
     async def connect(self) -> FakeWorker:
@@ -85,7 +87,15 @@ class FakeWorker:
             for payload in frames.feed(data):
                 await self._handle(TO_WORKER.validate_json(payload))
 
-    async def _handle(self, message: Publish | Collect) -> None:
+    async def hear_stored(self) -> Stored:
+        """The next word of the control process that uses of keys are stored."""
+        async with asyncio.timeout(10):
+            return await self.stored.get()
+
+    async def _handle(self, message: ToWorker) -> None:
+        if isinstance(message, Stored):
+            self.stored.put_nowait(message)
+            return
         if isinstance(message, Collect):
             await self.counts.wait()
             self.send(Counts(message.serial, self.rows))
@@ -95,10 +105,16 @@ class FakeWorker:
         await self.acks.wait()
         update = message.update
         if update.full:
-            self.services = {}
+            self.services, self.callers = {}, {}
         self.services |= {entry.name: entry for entry in update.services if entry.name not in self.refuses}
         for name in update.removed:
             self.services.pop(name, None)
+            self.callers.pop(name, None)
+        for change in update.rosters:
+            roster = self.callers.setdefault(change.service, {})
+            for name in change.gone:
+                del roster[name]
+            roster |= {caller.name: caller for caller in change.callers}
         self.trust = update.trust or self.trust
         self.serials.append(update.serial)
         kept = {entry.name: self.refuses[entry.name] for entry in update.services if entry.name in self.refuses}

@@ -94,7 +94,8 @@ def test_needs_restart(change, keys):
 
 def test_block_that_appears():
     """A block in place of nothing is named by its own key."""
-    settings = replace(Settings(), admin=replace(Settings().admin, oidc=OidcSettings("https://issuer", "scoregate")))
+    oidc = OidcSettings("https://issuer", "scoregate", roles={"owner": ["ml"]})
+    settings = replace(Settings(), admin=replace(Settings().admin, oidc=oidc))
     assert needs_restart(Settings(), settings) == ("admin.oidc",)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import stat
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from gateway.control import founding
-from gateway.control.keyring import Keyring
 from gateway.control.refusal import StartError
 from gateway.core.settings import AdminSettings, Settings, StoreSettings, TokenSettings
 from gateway.core.vault import MasterKey
@@ -115,42 +114,9 @@ def test_folder_that_cannot_be_written_is_told(settings, tmp_path) -> None:
         founding.admin_token(settings)
 
 
-def test_signing_key_is_made_once_and_follows_the_algorithm(settings, store) -> None:
-    """One active signing key; another algorithm in the settings makes a new one, and the old one verifies on."""
-    foundation = founding.found(settings, store, NOW)
-    keyring = Keyring(foundation.vault, foundation.digest_key)
-    _, first = founding.signing_keys(settings, store, keyring, NOW)
-    records, again = founding.signing_keys(settings, store, keyring, NOW)
-    assert again == first
-    assert len(records) == 1
-    changed = replace(settings, tokens=TokenSettings(algorithm="ES256"))
-    records, active = founding.signing_keys(changed, store, keyring, NOW)
-    assert active.algorithm == "ES256"
-    assert keyring.signing_key(active).algorithm == "ES256"
-    states = {record.kid: record.state for record in records}
-    assert states == {first.kid: "retiring", active.kid: "active"}
-    trust = founding.trust(changed, foundation, records, NOW)
-    assert {key.kid for key in trust.verifying_keys} == set(states)
-    late = founding.trust(changed, foundation, records, NOW + timedelta(seconds=86_401))
-    assert [key.kid for key in late.verifying_keys] == [active.kid]
-
-
-def test_keys_of_every_state_verify(settings, store) -> None:
-    """Next, active and retiring keys are all published; only the active one signs."""
-    foundation = founding.found(settings, store, NOW)
-    keyring = Keyring(foundation.vault, foundation.digest_key)
-    made = {
-        state: replace(keyring.new_signing_key("EdDSA", NOW), state=state) for state in ("next", "retiring", "active")
-    }
-    store.put_signing_keys(made.values())
-    records, active = founding.signing_keys(settings, store, keyring, NOW)
-    assert active == made["active"]
-    assert len(founding.trust(settings, foundation, records, NOW).verifying_keys) == 3
-
-
 def test_issuer_comes_from_settings_or_installation(settings, store) -> None:
     """The token issuer is configured, or named by the installation."""
     foundation = founding.found(settings, store, NOW)
-    assert founding.trust(settings, foundation, [], NOW).issuer == f"urn:scoregate:{foundation.installation.id}"
+    assert founding.trust(settings, foundation).issuer == f"urn:scoregate:{foundation.installation.id}"
     named = replace(settings, tokens=TokenSettings(issuer="https://issuer.example"))
-    assert founding.trust(named, foundation, [], NOW).issuer == "https://issuer.example"
+    assert founding.trust(named, foundation).issuer == "https://issuer.example"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -49,6 +50,25 @@ async def test_given_keys_are_served_and_not_kept_open(make_rig, make_spec) -> N
     assert after["primary"][1].id != before["primary"][1].id
     assert after["secondary"] == before["secondary"]
     assert b"first-value" not in repr(rig.store.key).encode()
+
+
+async def test_another_key_in_the_file_leaves_its_trace(make_rig, make_spec, caplog) -> None:
+    """Log and audit name service, slot and ids; the old value has the grace that the service is configured with."""
+    caplog.set_level("INFO")
+    given = make_spec(keys=GIVEN, key_grace_seconds=3600, key_lifetime_days=30)
+    before = (await make_rig({"diabetes": given})).catalog.keys("diabetes")
+    rig = await make_rig({"diabetes": replace(given, keys=replace(GIVEN, primary="another-value"))})
+    record = rig.catalog.key("diabetes", "primary")
+    assert record.former is not None
+    assert record.former.id == before["primary"][1].id
+    assert record.former.until - record.created_at == timedelta(hours=1)
+    assert record.expires_at - record.created_at == timedelta(days=30)
+    told = f"the primary key of diabetes is another one in the configuration: {record.id} takes the place of"
+    assert told in caplog.text
+    entry = rig.store.entries[-1]
+    assert (entry.actor, entry.action, entry.service) == ("configuration", "regenerate_key", "diabetes")
+    assert entry.target == f"primary {record.id}"
+    assert not [value for value in ("first-value", "another-value") if value in caplog.text]
 
 
 async def test_given_keys_are_changed_in_the_file_only(make_rig, make_spec, file_place) -> None:

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from gateway.control import link
+from gateway.control import published
 from gateway.control.link import Link
 from gateway.control.pidfd import WorkerProcess
 from gateway.core.message import LENGTH_BYTES, TO_CONTROL, Hello, frame
@@ -200,7 +200,7 @@ async def test_noise_ends_the_connection(rig, noise: bytes) -> None:
     assert not good.task.done()
 
 
-@pytest.mark.parametrize(("slice_seconds", "is_smooth"), [(link.SLICE_SECONDS, True), (60.0, False)])
+@pytest.mark.parametrize(("slice_seconds", "is_smooth"), [(published.SLICE_SECONDS, True), (60.0, False)])
 async def test_ten_thousand_services_in_slices(rig, make_spec, monkeypatch, slice_seconds, is_smooth) -> None:
     """A snapshot of 10,000 services never holds the loop for long; the control, made in one piece, is caught.
 
@@ -208,7 +208,7 @@ async def test_ten_thousand_services_in_slices(rig, make_spec, monkeypatch, slic
     """
     spec = make_spec()
     await rig.link.publish(services=tuple(entry(f"s{number}", spec) for number in range(10_000)))
-    monkeypatch.setattr(link, "SLICE_SECONDS", slice_seconds)
+    monkeypatch.setattr(published, "SLICE_SECONDS", slice_seconds)
     gaps: list[float] = []
 
     async def tick() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -10,8 +11,11 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from gateway import __version__
 from gateway.control.metrics import Own, application
+from gateway.control.pair import NewKey
 from gateway.control.reload import Status
+from gateway.core.ejection import EJECTED, SUSPECT, TRIAL
 from gateway.core.meter import BUCKETS, DURATION, IN_FLIGHT, REQUESTS
+from gateway.core.record import KeyUseRecord
 
 
 @dataclass
@@ -27,7 +31,7 @@ async def scrape(aiohttp_client, make_rig, make_spec, board):
     rig = await make_rig({"diabetes": make_spec(), "open": make_spec(auth_enabled=False)})
     listeners = {"scoring": Served(expires=1_800_000_000.0), "admin": Served(expires=1_900_000_000.0, failed=True)}
     status = Status(rig.settings)
-    own = Own(rig.catalog, rig.link, board, status, listeners)
+    own = Own(rig.catalog, rig.link, board, status, listeners, rig.uses)
     client = await aiohttp_client(application(own=own, link=rig.link, workers=2))
 
     async def read(accept: str = "text/plain", parser=parse):
@@ -114,6 +118,10 @@ async def test_own_gauges(scrape, board) -> None:
     assert samples["scoregate_backend_up", up] == 1
     board.set_healthy(0, False)
     assert (await scrape())["scoregate_backend_up", up] == 0
+    assert samples["scoregate_backend_ejected", up] == 0
+    for standing, value in ((SUSPECT, 0), (EJECTED, 1), (TRIAL, 1)):
+        board.standings[0] = (standing, 1.0)
+        assert (await scrape())["scoregate_backend_ejected", up] == value
     assert samples["scoregate_service_open", labels(service="diabetes")] == 0
     assert samples["scoregate_service_open", labels(service="open")] == 1
     assert samples["scoregate_build_info", labels(version=__version__)] == 1
@@ -156,3 +164,29 @@ async def test_probes_of_people(scrape) -> None:
     answer = await scrape.client.get("/readyz")
     assert answer.status == 200
     assert "1 of 2 workers" in await answer.text()
+
+
+async def test_keys(scrape) -> None:
+    """When each value of a slot was last used, whether it is safe to regenerate, and when it ends; absent if never."""
+    rig, hour = scrape.rig, scrape.rig.uses.hour
+    old = rig.catalog.key("diabetes", "primary")
+    ends = datetime(2099, 1, 31, tzinfo=UTC)
+    await rig.catalog.regenerate("diabetes", "primary", NewKey(grace_seconds=60, expires_at=ends))
+    new = rig.catalog.key("diabetes", "primary")
+    rig.uses.add([KeyUseRecord("diabetes", old.id, hour, 3, 1_000), KeyUseRecord("diabetes", new.id, hour, 4, 2_000)])
+    samples = await scrape()
+    primary = {"service": "diabetes", "slot": "primary"}
+    assert samples["scoregate_key_last_used_timestamp_seconds", labels(**primary, value="former")] == 1_000
+    assert samples["scoregate_key_last_used_timestamp_seconds", labels(**primary, value="current")] == 2_000
+    assert samples["scoregate_key_safe_to_regenerate", labels(**primary)] == 0
+    assert samples["scoregate_key_expiry_timestamp_seconds", labels(**primary)] == ends.timestamp()
+    secondary = {"service": "diabetes", "slot": "secondary"}
+    assert samples["scoregate_key_safe_to_regenerate", labels(**secondary)] == 0
+    service = rig.catalog.get("diabetes")
+    watched = replace(service.keys["secondary"], created_at=datetime(2026, 1, 1, tzinfo=UTC))
+    rig.catalog.services["diabetes"] = replace(service, keys={**service.keys, "secondary": watched})
+    samples = await scrape()
+    assert samples["scoregate_key_safe_to_regenerate", labels(**secondary)] == 1
+    assert ("scoregate_key_last_used_timestamp_seconds", labels(**secondary, value="current")) not in samples
+    assert ("scoregate_key_expiry_timestamp_seconds", labels(**secondary)) not in samples
+    assert not [name for name, known in samples if name.startswith("scoregate_key_") and ("service", "open") in known]

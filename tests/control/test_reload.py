@@ -57,7 +57,7 @@ class Site:
     def __init__(self, rig, worker) -> None:
         self.rig, self.worker, self.source = rig, worker, FakeSource()
         self.status = Status(rig.settings)
-        self.reloader = Reloader(self.source, rig.catalog, rig.settings, self.status)
+        self.reloader = Reloader(self.source, rig.catalog, rig.settings, self.status, rig.audit.reloaded)
 
     async def reload(self, services, places=None, **changes) -> bool:
         settings = replace(self.rig.settings, services=services, **changes)

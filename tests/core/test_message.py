@@ -18,12 +18,17 @@ from gateway.core.message import (
     Frames,
     Hello,
     Publish,
+    Stored,
+    Uses,
     frame,
 )
+from gateway.core.record import KeyUseRecord
 from gateway.core.snapshot import Update
 
 
-@pytest.mark.parametrize("message", [Publish(Update(serial=1)), Publish(Update(serial=2, full=True)), Collect(7)])
+@pytest.mark.parametrize(
+    "message", [Publish(Update(serial=1)), Publish(Update(serial=2, full=True)), Collect(7), Stored(8)]
+)
 def test_what_a_worker_hears_survives_the_wire(message):
     """JSON and back is the same value, of the same class."""
     assert TO_WORKER.validate_json(TO_WORKER.dump_json(message)) == message
@@ -37,6 +42,7 @@ def test_what_a_worker_hears_survives_the_wire(message):
         Ack(3, {"diabetes": "ValueError: no"}),
         Counts(9, [("scoregate_requests", ("diabetes", "200"), (3.0,)), ("scoregate_connections", (), (1.0, 2.5))]),
         Counts(0, []),
+        Uses(1, [KeyUseRecord("diabetes", "k_1", 495_000, 7, 1_782_000_001)]),
     ],
 )
 def test_what_the_control_process_hears_survives_the_wire(message):

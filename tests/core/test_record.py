@@ -37,7 +37,13 @@ def test_counting_starts_at_one_and_keys_do_not_end_by_themselves():
 
 @pytest.mark.parametrize(
     ("owner", "name"),
-    [("KeyRecord", "value"), ("SigningKeyRecord", "private_key"), ("InstallationRecord", "digest_key")],
+    [
+        ("KeyRecord", "value"),
+        ("CallerRecord", "value"),
+        ("FormerKey", "value"),
+        ("SigningKeyRecord", "private_key"),
+        ("InstallationRecord", "digest_key"),
+    ],
 )
 def test_secrets_are_kept_sealed(owner, name):
     """The only form in which a record can hold a secret is ciphertext."""

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.core import gcra, key, token
 from gateway.core.exchange import Exchange
+from gateway.core.jwk import SigningKey
 from gateway.core.snapshot import KeyEntry, ServiceEntry, Trust
 from gateway.core.spec import ServiceSpec
 from gateway.policy import World
@@ -15,7 +16,7 @@ ISSUER = "urn:scoregate:test"
 NOW = 1_800_000_000.0
 """Unix seconds at which every request of these tests arrives."""
 BORN = NOW - 1000
-SIGNING_KEY = token.SigningKey.generate("EdDSA")
+SIGNING_KEY = SigningKey.generate("EdDSA")
 
 
 class Cells:

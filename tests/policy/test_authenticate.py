@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core import key
 from gateway.core.exchange import ANONYMOUS, Caller
-from gateway.core.token import SigningKey
+from gateway.core.jwk import SigningKey
 from gateway.policy.authenticate import MAX_CREDENTIAL_BYTES, compile_check
 
 PRIMARY, SECONDARY = key.generate(), "set-by-an-admin!"
@@ -168,46 +168,6 @@ def test_who_opened_the_door_is_told(knock, credentials):
         assert knock(door, credentials[credential])[1].caller == caller
 
 
-def test_a_token_names_its_subject(knock, issue, world):
-    """The caller of a token is whom it was issued to, known by the token's id."""
-    text = issue()
-    _, made = knock("token", [f"Bearer {text}"])
-    assert made.caller == Caller("token", "alice", world.claims(text.encode()).token_id)
-
-
-def test_a_request_that_comes_again_is_judged_anew(world, entry, exchange, issue):
-    """A remembered token still expires: its claims are kept, the time is not."""
-    check = compile_check(entry(**DOORS["token"]), world)
-    made = exchange((b"Authorization", b"Bearer " + issue(lifetime=60).encode()))
-    assert check(made) is None
-    made.wall += 60
-    assert check(made).reason == "token_not_now"
-
-
-@pytest.mark.parametrize(
-    ("operation", "verbs", "opens"),
-    [
-        ("score", ("score",), True),
-        ("score", ("swagger",), False),
-        ("swagger", ("swagger",), True),
-        ("swagger", ("score",), False),
-        ("extra", ("score",), True),
-        ("extra", ("swagger", "batch"), False),
-        ("score", (), False),
-    ],
-)
-def test_a_token_opens_what_it_was_issued_for(operation, verbs, opens, knock, issue):
-    """Reading the document and scoring are two verbs; extra paths take that of scoring."""
-    reply, _ = knock("token", [f"Bearer {issue(verbs=verbs)}"], operation)
-    assert (reply is None) is opens
-    assert opens or reply.status == 403
-
-
-def test_a_token_issued_in_the_second_of_birth_opens(knock, issue, born):
-    """Tokens count in whole seconds: one made right after its service is no token of an earlier one."""
-    assert knock("token", [f"Bearer {issue(now=born, lifetime=5000)}"])[0] is None
-
-
 def test_a_key_may_look_like_a_token(entry, world, exchange):
     """An admin may set any value: where keys open, it is tried as a key first."""
     odd = "eyJ.odd.key"
@@ -221,12 +181,6 @@ def test_the_longest_credential_is_read(entry, world, exchange):
     longest = "k" * MAX_CREDENTIAL_BYTES
     check = compile_check(entry(keys=(longest,)), world)
     assert check(exchange((b"Authorization", b"Bearer " + longest.encode()))) is None
-
-
-def test_a_service_without_keys_opens_for_nobody(entry, world, exchange):
-    """Key authentication before the first key was made: shut, not open."""
-    check = compile_check(entry(), world)
-    assert check(exchange((b"Authorization", b"Bearer x"))).reason == "wrong_key"
 
 
 def test_every_refusal_says_what_to_do(knock, credentials):

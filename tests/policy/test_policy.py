@@ -9,7 +9,7 @@ import pytest
 from gateway import policy
 from gateway.core.route import Route
 from gateway.core.spec import CorsSpec, RateLimitSpec
-from gateway.policy import ORDER, compile_checks
+from gateway.policy import BEFORE_CREDENTIALS, ORDER, compile_checks, compile_rechecks
 
 KEY = "my-own-primary-key"
 
@@ -44,6 +44,11 @@ def test_a_service_gets_what_it_asks_for(entry, world):
         "authenticate",
         "rate_limit",
     ]
+
+
+def test_what_another_process_authenticates(entry, world):
+    """All that needs no credential, in the same order."""
+    assert names(compile_checks(full(entry), world, BEFORE_CREDENTIALS)) == ["body_limit", "allowed_ips", "cors"]
 
 
 def full(entry):
@@ -94,3 +99,13 @@ def test_control_every_other_order_is_seen(order, entry, world, exchange, monkey
     """Any two checks exchanged, and the test above fails."""
     monkeypatch.setattr(policy, "ORDER", order)
     assert reasons(entry, world, exchange) != [*FAULTS, None, "rate_limited"]
+
+
+def test_what_is_asked_again_of_a_known_head(entry, world):
+    """The address, before the credential, and the limits, behind it; nothing of a service that has neither."""
+    again = compile_rechecks(full(entry), world)
+    assert [(check.__name__, is_introduced) for check, is_introduced in again] == [
+        ("allowed_ips", False),
+        ("rate_limit", True),
+    ]
+    assert compile_rechecks(entry(), world) == []

@@ -21,11 +21,11 @@ def limited(entry, world):
 
 @pytest.fixture
 def call(exchange):
-    """`call(check, now, key_id, subject, peer)`: the reply to one more request."""
+    """`call(check, now, key_id, subject, peer, auth_type)`: the reply to one more request."""
 
-    def make(check, *, now=100.0, key_id="k_1", subject="diabetes/primary", peer="203.0.113.7"):
+    def make(check, *, now=100.0, key_id="k_1", subject="diabetes/primary", peer="203.0.113.7", auth_type="key"):
         made = exchange(peer=peer, now=now)
-        made.caller = Caller("key", subject, key_id, "primary")
+        made.caller = Caller(auth_type, subject, key_id, "primary")
         return check(made)
 
     return make
@@ -116,20 +116,25 @@ def test_a_limit_that_was_not_reached_is_not_refunded(limited, call, cells):
 
 
 PARTITIONS = [
-    ("service", {}, {"key_id": "k_2"}, False),
+    ("service", {}, {"subject": "diabetes/secondary"}, False),
     ("service", {}, {"peer": "203.0.113.8"}, False),
-    ("credential", {}, {"key_id": "k_2"}, True),
+    ("credential", {}, {"subject": "diabetes/secondary"}, True),
+    ("credential", {}, {"key_id": "k_2"}, False),
     ("credential", {}, {"peer": "203.0.113.8"}, False),
-    ("credential", {"key_id": "", "subject": "alice"}, {"key_id": "", "subject": "bob"}, True),
-    ("credential", {"key_id": "", "subject": "alice"}, {"key_id": "", "subject": "alice"}, False),
+    ("credential", {"auth_type": "token"}, {"auth_type": "token", "subject": "bob"}, True),
+    ("credential", {"auth_type": "token", "key_id": "t-1"}, {"auth_type": "token", "key_id": "t-2"}, False),
+    ("credential", {"auth_type": "token"}, {}, True),
     ("ip", {}, {"peer": "203.0.113.8"}, True),
-    ("ip", {}, {"key_id": "k_2"}, False),
+    ("ip", {}, {"subject": "diabetes/secondary"}, False),
 ]
 
 
 @pytest.mark.parametrize("case", PARTITIONS)
 def test_what_a_limit_counts_by(limited, call, case):
-    """By service everyone shares; by credential each key or subject has its own; by ip each address."""
+    """By service everyone shares; by credential each slot, named caller and subject has its own; by ip each address.
+
+    A new value of a key, and a new token of a subject, count on: nobody gains a limit by fetching another.
+    """
     partition, first, second, apart = case
     check = limited(RateLimitSpec("p", 2, 60.0, partition=partition))
     assert passes(check, call, 3, **first) == 2

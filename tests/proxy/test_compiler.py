@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.core import key
+from gateway.core.caller import CallerLimitSpec
+from gateway.core.exchange import Exchange
 from gateway.core.route import RouteTable
-from gateway.core.snapshot import BackendEntry, DeploymentEntry, ServiceEntry, Trust, Update
+from gateway.core.snapshot import (
+    BackendEntry,
+    CallerEntry,
+    DeploymentEntry,
+    RosterChange,
+    ServiceEntry,
+    Trust,
+    Update,
+)
 from gateway.core.spec import BackendTlsSpec, CorsSpec, ServiceSpec
+from gateway.core.verb import VERBS
 from gateway.policy import World
 from gateway.proxy.compiler import Compiler
 from gateway.proxy.meters import Meters
@@ -41,8 +53,25 @@ def entry(name="svc", *urls: str, deployments=None, **spec) -> ServiceEntry:
     )
 
 
-def publish(compiler, *services, removed=(), full=False, trust=None):
-    return compiler.apply(Update(serial=1, services=services, removed=removed, full=full, trust=trust))
+def publish(compiler, *services, removed=(), full=False, trust=None, rosters=()):
+    return compiler.apply(Update(serial=1, services=services, removed=removed, full=full, trust=trust, rosters=rosters))
+
+
+def roster(*names: str, gone=(), service="svc", limits=()) -> RosterChange:
+    """Named callers that are new or changed, and those that are gone. The key of each is its name."""
+    callers = tuple(
+        CallerEntry(name=name, digest=key.digest(b"", name.encode()), id=f"k_{name}", verbs=VERBS, rate_limits=limits)
+        for name in names
+    )
+    return RosterChange(service=service, callers=callers, gone=gone)
+
+
+def knock(table, value, service="svc"):
+    """Who comes in with this key, or why nobody."""
+    exchange = Exchange(b"POST", b"/score", b"", [(b"authorization", b"authorization", b"Bearer " + value.encode())])
+    exchange.operation = "score"
+    reply = table.get(service).decide(exchange)
+    return reply.reason if reply else exchange.caller.subject
 
 
 def test_service_is_served(compiler, table) -> None:
@@ -96,6 +125,43 @@ def test_backend_that_is_gone_is_let_go(compiler, table, loop, backend, clock) -
     publish(compiler, removed=("svc",))
     assert not compiler._pools
     assert not compiler._backends
+
+
+class Unread(RouteTable):
+    """A table that nobody may go through."""
+
+    def __iter__(self):
+        raise AssertionError("looks at every service")
+
+
+def test_a_change_looks_at_no_other_service(board, loop) -> None:
+    """A key is changed in microseconds, however many services there are: only a full update goes through all."""
+    table = Unread()
+    compiler = Compiler(table, World(Trust(b"", "", ()), None), board, Meters(), loop)
+    publish(compiler, entry("a"), entry("b"))
+    publish(compiler, entry("a", TWO))
+    publish(compiler, removed=("b",))
+    assert (table.get("a").entry, table.get("b")) == (entry("a", TWO), None)
+    with pytest.raises(AssertionError, match="every service"):
+        publish(compiler, full=True)
+
+
+def test_a_row_may_go_to_another_service(compiler, table, loop) -> None:
+    """One update takes a service away and gives its row to the next: the connections stay with the row."""
+    publish(compiler, entry("a"))
+    backend = table.get("a").pools[0][1].backends[0]
+    publish(compiler, entry("b"), removed=("a",))
+    assert table.get("b").pools[0][1].backends == [backend]
+    publish(compiler, removed=("b",))
+    assert publish(compiler, entry("b")) == {}
+    assert table.get("b").pools[0][1].backends != [backend]
+
+
+def test_a_long_update_beats(compiler) -> None:
+    """Once for each service: nobody takes a worker for dead that is given ten thousand of them."""
+    beats = []
+    compiler.apply(Update(serial=1, services=(entry("a"), entry("b"))), lambda: beats.append(1))
+    assert len(beats) == 2
 
 
 def test_queue_outlives_its_service(compiler, table, clock) -> None:
@@ -171,3 +237,47 @@ def test_decoration(compiler, table) -> None:
     publish(compiler, entry("plain"), entry("paged", cors=CorsSpec(allowed_origins=("https://a.example",))))
     assert table.get("plain").decorate is None
     assert table.get("paged").decorate is not None
+
+
+def test_named_callers_come_and_go(compiler, table) -> None:
+    """A change of callers is served by a route with the same pools and counts; connections stay, https ones too."""
+    publish(compiler, entry("svc", SECURE, auth_enabled=True), rosters=(roster("acme", "other"),))
+    before = table.get("svc")
+    upstream = before.pools[0][1].backends[0].upstream
+    assert [knock(table, name) for name in ("acme", "other", "nobody")] == ["acme", "other", "wrong_key"]
+    assert publish(compiler, rosters=(roster("new", gone=("acme",)),)) == {}
+    after = table.get("svc")
+    assert after is not before
+    assert (after.pools, after.meter) == (before.pools, before.meter)
+    assert after.pools[0][1].backends[0].upstream is upstream
+    assert [knock(table, name) for name in ("acme", "other", "new")] == ["wrong_key", "other", "new"]
+
+
+def test_limits_of_a_caller_come_with_it(compiler, table) -> None:
+    """The check of limits is there while a caller has limits."""
+    publish(compiler, entry(auth_enabled=True))
+    count = len(table.get("svc").checks)
+    publish(compiler, rosters=(roster("acme", limits=(CallerLimitSpec("one", 1),)),))
+    assert len(table.get("svc").checks) == count + 1
+    publish(compiler, rosters=(roster("acme"),))
+    assert len(table.get("svc").checks) == count
+
+
+def test_callers_before_and_after_their_service(compiler, table) -> None:
+    """Portions of a roster may come before the service; with the service its callers go."""
+    publish(compiler, rosters=(roster("early"),))
+    publish(compiler, entry(auth_enabled=True))
+    assert knock(table, "early") == "early"
+    publish(compiler, removed=("svc",))
+    publish(compiler, entry(auth_enabled=True))
+    assert knock(table, "early") == "wrong_key"
+
+
+def test_a_full_update_names_all_callers(compiler, table) -> None:
+    """Who is not in it is gone, also where the new entry of the service could not be served."""
+    broken = {"backend_tls": BackendTlsSpec(ca="/nowhere/ca.pem"), "backends": (SECURE,)}
+    publish(compiler, entry(auth_enabled=True), rosters=(roster("a", "b"),))
+    assert publish(compiler, entry(auth_enabled=True), full=True, rosters=(roster("b"),)) == {}
+    assert [knock(table, name) for name in ("a", "b")] == ["wrong_key", "b"]
+    assert "svc" in publish(compiler, entry("svc", SECURE, auth_enabled=True, **broken), full=True)
+    assert knock(table, "b") == "wrong_key"

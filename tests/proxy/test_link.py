@@ -7,10 +7,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.core.message import LENGTH_BYTES, Ack, Collect, Counts, Hello, Publish, frame
+from gateway.core.message import LENGTH_BYTES, Ack, Collect, Counts, Hello, Publish, Stored, Uses, frame
+from gateway.core.record import KeyUseRecord
 from gateway.core.snapshot import Update
 from gateway.proxy import link as module
 from gateway.proxy.link import Link
+from gateway.proxy.meters import Meters
+from gateway.proxy.uses import KeyUses
 
 HELLO = Hello(3, 4711, "life")
 ROWS = [("scoregate_connections", (), (2.0,))]
@@ -22,7 +25,7 @@ def _quick(monkeypatch) -> None:
 
 
 @asynccontextmanager
-async def linked(path, applied=None, kept=None):
+async def linked(path, applied=None, kept=None, uses=None):
     """A link that runs; what it applies is put into `applied`."""
 
     def apply(update):
@@ -30,7 +33,7 @@ async def linked(path, applied=None, kept=None):
             applied.append(update)
         return kept or {}
 
-    link = Link(path, HELLO, apply, lambda: ROWS)
+    link = Link(path, HELLO, apply, lambda: ROWS, KeyUses(Meters()) if uses is None else uses)
     running = asyncio.create_task(link.run())
     try:
         yield link
@@ -58,6 +61,79 @@ async def test_tells_its_counts(control) -> None:
         await control.hear(Hello)
         control.say(Collect(9))
         assert await control.hear(Counts) == Counts(9, ROWS)
+
+
+class Used(KeyUses):
+    """Uses of a key, put down as often as a test says."""
+
+    def __init__(self) -> None:
+        self.meters = Meters()
+        super().__init__(self.meters)
+        self.count(1)
+
+    def count(self, times: int) -> None:
+        self.meters.of("svc").uses["k_1"] += times
+        self.note(3600.0)
+
+
+@pytest.fixture
+def used() -> Used:
+    return Used()
+
+
+async def test_tells_the_uses_of_keys(control, used) -> None:
+    """With the first snapshot, and when asked to; the next message waits until the one before is stored."""
+    async with linked(control.path, uses=used) as link:
+        await control.hear(Hello)
+        link.tell_uses()
+        await control.publish()
+        assert (await control.hear(Uses)).records == [KeyUseRecord("svc", "k_1", 1, 1, 3600)]
+        used.count(5)
+        link.tell_uses()
+        control.say(Stored(1))
+        assert await control.hear(Uses) == Uses(2, [KeyUseRecord("svc", "k_1", 1, 5, 3600)])
+
+
+async def test_tells_again_what_was_not_stored(control, used) -> None:
+    """A control process that went before it stored them hears the same uses when it is back."""
+    async with linked(control.path, uses=used):
+        await control.hear(Hello)
+        await control.publish()
+        told = await control.hear(Uses)
+        control.hang_up()
+        await control.hear(Hello)
+        await control.publish()
+        assert await control.hear(Uses) == told
+
+
+async def test_parts_when_all_is_stored(control, used) -> None:
+    """The last uses are told before the end, which waits for the answer."""
+    async with linked(control.path, uses=used) as link:
+        await control.hear(Hello)
+        await control.publish()
+        await control.hear(Uses)
+        used.count(5)
+        parting = asyncio.create_task(link.part())
+        control.say(Stored(1))
+        assert (await control.hear(Uses)).records[0].uses == 5
+        assert not parting.done()
+        control.say(Stored(2))
+        await parting
+        assert used.is_told
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_parts_without_an_answer(control, used, monkeypatch, is_there: bool) -> None:
+    """A control process that does not answer, or is gone, does not keep a worker alive."""
+    monkeypatch.setattr(module, "PART_SECONDS", 0.05)
+    async with linked(control.path, uses=used) as link:
+        await control.hear(Hello)
+        await control.publish()
+        await control.hear(Uses)
+        if not is_there:
+            await control.close()
+        await link.part()
+    assert not used.is_told
 
 
 async def test_large_update_in_small_pieces(control, make_entry) -> None:
@@ -120,7 +196,7 @@ async def test_control_an_update_that_is_not_applied_is_seen(control, make_entry
             self._apply = lambda _: {}
             super()._answer(payload, writer)
 
-    link = Liar(control.path, HELLO, applied.append, lambda: ROWS)
+    link = Liar(control.path, HELLO, applied.append, lambda: ROWS, KeyUses(Meters()))
     running = asyncio.create_task(link.run())
     await control.hear(Hello)
     await control.publish(make_entry())

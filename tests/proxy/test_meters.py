@@ -9,9 +9,9 @@ from gateway.core.meter import BUCKETS
 from gateway.proxy.meters import OTHER, Histogram, Meters
 
 
-def rows(meters: Meters, connections=0):
+def rows(meters: Meters, connections=0, turned_away=(), log_dropped=0):
     """(metric, labels) → values; each must stand once."""
-    listed = meters.rows(connections)
+    listed = meters.rows(connections, dict(turned_away), log_dropped)
     table = {(name, labels): values for name, labels, values in listed}
     assert len(table) == len(listed)
     return table
@@ -40,9 +40,16 @@ def test_rows() -> None:
     svc.timeouts["queue"] += 5
     svc.errors["refused"] += 1
     svc.key_uses["primary"] += 2
+    svc.retries["closed"] += 6
+    svc.retries_over_budget, svc.ejections = 8, 9
     svc.in_flight, svc.queued = 4, 1
-    table = rows(meters, connections=7)
+    table = rows(meters, connections=7, turned_away={"total": 2}, log_dropped=10)
     assert table[meter.CONNECTIONS.name, ()] == (7,)
+    assert table[meter.TURNED_AWAY.name, ("total",)] == (2,)
+    assert table[meter.LOG_DROPPED.name, ()] == (10,)
+    assert table[meter.RETRIES.name, ("svc", "closed")] == (6,)
+    assert table[meter.RETRIES_OVER_BUDGET.name, ("svc",)] == (8,)
+    assert table[meter.EJECTIONS.name, ("svc",)] == (9,)
     assert table[meter.REQUESTS.name, ("svc", "200")] == (2,)
     assert table[meter.REQUESTS.name, ("svc", "404")] == (1,)
     assert table[meter.DURATION.name, ("svc", "200")][-1] == pytest.approx(0.3)
@@ -59,10 +66,10 @@ def test_every_row_is_declared() -> None:
     meters = Meters()
     meters.of("svc").durations[200].observe(1)
     svc = meters.of("svc")
-    for counts in (svc.refusals, svc.timeouts, svc.errors, svc.key_uses):
+    for counts in (svc.refusals, svc.timeouts, svc.errors, svc.retries, svc.key_uses):
         counts["x"] += 1
     declared = {metric.name: metric for metric in meter.FROM_WORKERS}
-    listed = meters.rows(0)
+    listed = meters.rows(0, {"address": 1}, 0)
     assert {name for name, _, _ in listed} == set(declared)
     for name, labels, values in listed:
         assert len(labels) == len(declared[name].labels)
@@ -80,8 +87,8 @@ def test_control_a_row_twice_is_seen() -> None:
     """Control: the reader of these tests refuses the same series twice."""
 
     class Doubling(Meters):
-        def rows(self, connections):
-            return super().rows(connections) * 2
+        def rows(self, *counts):
+            return super().rows(*counts) * 2
 
     with pytest.raises(AssertionError):
         rows(Doubling())

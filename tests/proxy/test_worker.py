@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.certificate import make_development_certificate
-from gateway.core import token
+from gateway.core import jwk
 from gateway.core.message import Collect, Counts, Hello
 from gateway.core.settings import LoggingSettings, ScoringSettings, Settings, TlsSettings
 from gateway.core.snapshot import Trust
@@ -143,7 +143,7 @@ async def test_serves_once_it_knows_what(start, control, make_entry, model) -> N
         reader, writer = await worker.call(SCORE)
         assert (await reader.readuntil(b"[1]")).startswith(b"HTTP/1.1 200 OK")
         writer.close()
-        assert await worker.get("/.well-known/jwks.json") == (200, token.jwks(()))
+        assert await worker.get("/.well-known/jwks.json") == (200, jwk.jwks(()))
         await control.publish(removed=("svc",))
         assert (await worker.get("/api/v1/service/svc/score"))[0] == 404
         control.say(Collect(1))
@@ -285,6 +285,22 @@ async def test_access_log_on_stdout(start, control, capfd) -> None:
         await worker.until(READY)
         await worker.get("/livez")
     assert json.loads(capfd.readouterr().out)["path"] == "/livez"
+
+
+async def test_lines_that_no_disk_takes_are_counted(start, control) -> None:
+    """A full disk costs lines of the log and no request, and the metrics say how many."""
+    async with start(access_log="/dev/full") as worker:
+        await control.hear(Hello)
+        await control.publish(full=True)
+        await worker.until(READY)
+        assert (await worker.get("/livez"))[0] == 200
+        dropped = 0.0
+        async with asyncio.timeout(10):
+            while not dropped:
+                control.say(Collect(1))
+                rows = (await control.hear(Counts)).rows
+                dropped = next(values[0] for name, _, values in rows if name == "scoregate_access_log_dropped")
+    assert dropped == 1
 
 
 async def test_tls(start, control, tmp_path) -> None:

@@ -16,7 +16,6 @@ from gateway.core.record import (
     KeyRecord,
     Sealed,
     ServiceRecord,
-    SigningKeyRecord,
 )
 from gateway.core.spec import (
     ClassicEndpointSpec,
@@ -72,17 +71,6 @@ def data_key(name: str, age: int) -> DataKeyRecord:
     return DataKeyRecord(name, "m1", name.encode() * 8, NOON - timedelta(microseconds=age))
 
 
-def signing_key(kid: str, age: int, state: str = "active") -> SigningKeyRecord:
-    return SigningKeyRecord(
-        kid=kid,
-        algorithm="EdDSA",
-        public_jwk={"kty": "OKP", "kid": kid},
-        private_key=Sealed("d1", kid.encode()),
-        state=state,
-        created_at=NOON - timedelta(days=age),
-    )
-
-
 def installation(name: str = "i1") -> InstallationRecord:
     return InstallationRecord(name, Sealed("d1", b"\0digest\xff"), NOON)
 
@@ -92,9 +80,9 @@ def test_a_new_store_is_empty(store: Store) -> None:
     store.ping()
     assert store.installation() is None
     assert [list(store.data_keys()), list(store.services()), list(store.keys()), list(store.signing_keys())] == [[]] * 4
+    assert store.revocations() == []
     assert store.key_pair("diabetes") == {}
     assert store.delete_service("diabetes") is False
-    store.delete_signing_key("none")
 
 
 def test_founding_happens_once(opened: Callable[[], Store]) -> None:
@@ -229,24 +217,6 @@ def test_deleting_a_service_deletes_its_keys_alone(store: Store) -> None:
     assert store.key_pair("diabetes") == {}
     assert len(store.key_pair("adult")) == len(store.keys()) == 2
     store.create_service(service(), pair())
-
-
-def test_signing_keys_come_oldest_first_and_change_together(store: Store) -> None:
-    """A rotation is one write: states change, the next key appears, and an old one can be forgotten."""
-    store.put_signing_keys([signing_key("new", 0, "next"), signing_key("old", 30)])
-    retired = replace(signing_key("old", 30, "retiring"), not_after=NOON)
-    store.put_signing_keys([retired, signing_key("new", 0), signing_key("newest", -1, "next")])
-    assert store.signing_keys() == [retired, signing_key("new", 0), signing_key("newest", -1, "next")]
-    store.delete_signing_key("old")
-    assert [record.kid for record in store.signing_keys()] == ["new", "newest"]
-
-
-def test_signing_keys_change_all_or_none(store: Store) -> None:
-    """One record that cannot be written keeps the others out."""
-    naive = replace(signing_key("b", 0), created_at=datetime(2026, 1, 1))  # noqa: DTZ001 - the mistake under test
-    with pytest.raises(ValueError, match="time zone"):
-        store.put_signing_keys([signing_key("a", 0), naive])
-    assert store.signing_keys() == []
 
 
 def test_times_come_back_as_utc(opened: Callable[[], Store]) -> None:

@@ -30,8 +30,8 @@ FAILING_STEP = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "{next}"
+down_revision = "{newest}"
 
 def upgrade() -> None:
     op.create_table("half", sa.Column("id", sa.Integer))
@@ -46,6 +46,16 @@ def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(migrate.MIGRATIONS, copy, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(migrate, "MIGRATIONS", copy)
     return copy / "versions"
+
+
+def newest_number(steps: Path) -> str:
+    """Of the steps there are."""
+    return max(step.name[:4] for step in steps.glob("[0-9]*.py"))
+
+
+def next_number(number: str) -> str:
+    """Of the step after that."""
+    return f"{int(number) + 1:04}"
 
 
 @pytest.fixture
@@ -95,8 +105,9 @@ def test_a_new_table_comes_with_the_next_start(url: str, steps: Path, one_more_t
     store = open_store(url)
     store.create_service(SERVICE, [])
     store.close()
+    newest = newest_number(steps)
     writer.write_step("Add jobs")
-    assert (steps / "0002_add_jobs.py").exists()
+    assert (steps / f"{next_number(newest)}_add_jobs.py").exists()
     store = open_store(url)
     assert store.services() == [SERVICE]
     store.close()
@@ -108,12 +119,45 @@ def test_a_step_that_fails_leaves_nothing(url: str, steps: Path) -> None:
     """Its tables and its number are undone, and the release before it still opens the store."""
     open_store(url).close()
     before = tables(url)
-    (steps / "0002_fails.py").write_text(FAILING_STEP)
+    newest = newest_number(steps)
+    failing = steps / f"{next_number(newest)}_fails.py"
+    failing.write_text(FAILING_STEP.format(next=next_number(newest), newest=newest))
     with pytest.raises(StoreError, match="nowhere"):
         open_store(url)
     assert tables(url) == before
-    (steps / "0002_fails.py").unlink()
+    failing.unlink()
     open_store(url).close()
+
+
+FIRST_KEY = """
+INSERT INTO services (name, origin, created_at, updated_at, version)
+VALUES ('diabetes', 'file', '2026-01-01 00:00:00', '2026-01-01 00:00:00', 1);
+INSERT INTO service_keys (service, slot, id, version, data_key_id, ciphertext, created_at)
+VALUES ('diabetes', 'primary', 'k_1', 1, 'd1', '', '2026-01-01 00:00:00')
+"""
+
+
+def test_keys_of_the_first_release_are_not_taken_for_unused(url: str, steps: Path) -> None:
+    """Nobody counted their uses before: counting begins with the step, and the key is otherwise what it was."""
+    later = [step for step in steps.glob("[0-9]*.py") if not step.name.startswith("0001")]
+    kept = {step: step.read_text() for step in later}
+    for step in later:
+        step.unlink()
+    open_store(url).close()
+    place = database.connect(url)
+    with place.transaction() as connection:
+        for statement in FIRST_KEY.split(";"):
+            connection.exec_driver_sql(statement)
+    place.engine.dispose()
+    for step, text in kept.items():
+        step.write_text(text)
+    began = datetime.now(UTC)
+    store = open_store(url)
+    (key,) = store.keys()
+    store.close()
+    assert (key.id, key.expires_at, key.former) == ("k_1", None, None)
+    assert key.counted_from is not None
+    assert key.counted_from >= began
 
 
 def test_a_newer_store_is_refused(url: str) -> None:

@@ -10,7 +10,10 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from gateway import __version__
+from gateway.control.api.attempts import Attempts
+from gateway.control.api.audit import AUDIT, entry
 from gateway.control.api.credential import AdminToken
+from gateway.control.api.problem import ACTOR
 from gateway.control.api.view import View, moment
 from gateway.control.catalog import Catalog
 from gateway.control.portal.session import Sessions, is_same_origin
@@ -18,6 +21,7 @@ from gateway.control.refusal import Refused
 from gateway.control.service import Service
 from gateway.core.spec import ServiceSpec
 
+SIGN_IN = "sign_in"
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 SAMPLES = ("curl", "Python", "C#", "Go", "Java", "R")
 _FILES = {"C#": "csharp"}
@@ -27,10 +31,11 @@ _SHOWN_DOCUMENT = {"data": [[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], [10, 9, 8, 7, 6, 5,
 class Portal:
     """Handlers of the pages. Everything but the sign-in form, style sheet and icon needs a session."""
 
-    def __init__(self, catalog: Catalog, view: View, token: AdminToken, *, secure: bool) -> None:
+    def __init__(self, catalog: Catalog, view: View, token: AdminToken, attempts: Attempts, *, secure: bool) -> None:
         self._catalog = catalog
         self._view = view
         self._token = token
+        self._attempts = attempts
         self._sessions = Sessions(secure=secure)
         static = resources.files("gateway.control.portal") / "static"
         self._style, self._icon = ((static / name).read_text() for name in ("portal.css", "icon.svg"))
@@ -41,6 +46,11 @@ class Portal:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+
+    def replace_token(self, token: str) -> None:
+        """Only who has this bootstrap token signs in from now on, and nobody is signed in."""
+        self._token.replace(token)
+        self._sessions.close_all()
 
     def add_to(self, app: web.Application) -> None:
         """Route the pages."""
@@ -79,11 +89,17 @@ class Portal:
         return _see("/") if self._sessions.is_open(request) else self._page("sign_in.html", wrong=False)
 
     async def sign_in(self, request: web.Request) -> web.Response:
-        """Start a session with the admin token. A wrong one: the form again (401)."""
+        """Start a session with the admin token. A wrong one: the form again (401; 429 after too many of them)."""
         _require_same_origin(request)
         token = (await request.post()).get("token")
         if not isinstance(token, str) or self._token.actor(token.strip()) is None:
-            return self._page("sign_in.html", status=401, wrong=True)
+            refused = Refused(401, "This is not the admin token.")
+            refused = self._attempts.refused(request, refused, SIGN_IN, in_form=True)
+            page = self._page("sign_in.html", status=refused.status, wrong=True)
+            page.headers.update(refused.headers)
+            return page
+        request[ACTOR] = "admin"
+        await request.app[AUDIT].show(entry(request, action=SIGN_IN))
         response = _see("/")
         self._sessions.open(response)
         return response
