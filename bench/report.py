@@ -56,6 +56,7 @@ def markdown(run: Run, scenarios: Sequence[Scenario]) -> str:
     machine = f"Measured on {told['date']}: {told['processor']}, Linux {told['kernel']}"
     lines = [
         f"{machine}; {run.rounds} interleaved rounds of {run.seconds:g} s; medians, in brackets the extremes.",
+        *_warning(run),
         "",
         *_table(["what", "measured", "must", "must held", "goal", "goal held"], _budget_rows(run)),
     ]
@@ -99,6 +100,17 @@ def _judged(budget: Budget, run: Run) -> dict[str, Any]:
     value = verdict.measured(budget, run.outcomes)
     must, goal = verdict.held(budget, value) if value else ("", "")
     return asdict(budget) | {"measured": asdict(value) if value else None, "must_held": must, "goal_held": goal}
+
+
+def _warning(run: Run) -> list[str]:
+    rounds = [one for outcome in run.outcomes.values() for line in outcome.rounds.values() for one in line]
+    count = figures.disturbed(rounds)
+    if not count:
+        return []
+    return [
+        "",
+        f"**{count} of {len(rounds)} rounds were disturbed by other work on the machine: their ratios are rough.**",
+    ]
 
 
 def _budget_rows(run: Run) -> Iterator[list[str]]:

@@ -52,6 +52,7 @@ def test_a_reader_learns_what_is_missing_and_what_was_disturbed(run):
     assert "Left out: caddy: caddy is not installed." in text
     assert "| haproxy | not measured: it ended |" in text
     assert "| 1 of 2 |" in text
+    assert "**1 of 4 rounds were disturbed" in text
 
 
 def test_every_round_is_told_to_programs(run):

@@ -149,7 +149,8 @@ class Run:
     def _leave(self, writer: asyncio.StreamWriter) -> None:
         if self.case.then is Then.RESET:
             sock = writer.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            if sock is not None:  # else the gateway was first
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
         else:
             writer.close()

@@ -97,8 +97,9 @@ async def _tell(lie: Lie, writer: asyncio.StreamWriter) -> bool:
     if lie.then is Then.STAY:
         return True
     if lie.then is Then.RESET:
-        linger = struct.pack("ii", 1, 0)
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        sock = writer.get_extra_info("socket")
+        if sock is not None:  # else the gateway was first
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     if lie.then in (Then.HANG, Then.REPEAT):
         async with asyncio.timeout(PATIENCE):
             while not writer.is_closing():

@@ -40,8 +40,9 @@ def no_collector():
     gc.enable()
 
 
-def _left(*kinds: type) -> int:
-    return sum(type(one) in kinds for one in gc.get_objects())
+def _left(*kinds: type, before: int = 0) -> int:
+    """How many there are more than `before`: other tests may have left some to the collector."""
+    return sum(type(one) in kinds for one in gc.get_objects()) - before
 
 
 async def _serve(client: Client, message) -> None:
@@ -66,8 +67,11 @@ def test_clients(no_collector, tmp_path, is_tls: bool) -> None:
                 assert side.recv(1000)
                 side.close()
 
+    kinds = (Client, Handshake, SecureTransport, ssl.SSLObject)
+
     async def work() -> int:
         loop = asyncio.get_running_loop()
+        before = _left(*kinds)
         listener = Listener(_serve, ScoringSettings(), Sweep(loop), secure=is_tls)
         listening = socket.create_server(("127.0.0.1", 0))
         listening.setblocking(False)
@@ -78,7 +82,7 @@ def test_clients(no_collector, tmp_path, is_tls: bool) -> None:
             while listener.clients:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
-        left = _left(Client, Handshake, SecureTransport, ssl.SSLObject)
+        left = _left(*kinds, before=before)
         await acceptor.close()
         return left
 
@@ -103,6 +107,7 @@ def test_backends(no_collector) -> None:
         connection.release()
 
     async def work() -> int:
+        before = _left(Connection)
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         upstream = Upstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asyncio.get_running_loop())
         for _ in range(TIMES):
@@ -113,7 +118,7 @@ def test_backends(no_collector) -> None:
                     await asyncio.sleep(0.001)
         await asyncio.sleep(0.05)
         server.close()
-        return _left(Connection)
+        return _left(Connection, before=before)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(work()) == 0

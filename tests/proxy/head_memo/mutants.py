@@ -6,9 +6,9 @@ import inspect
 import re
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from unittest.mock import patch
 
 from gateway.core.exchange import Exchange
@@ -22,8 +22,17 @@ from gateway.proxy.memo import HeadMemo
 _CREDENTIAL = re.compile(rb"Authorization: Bearer [^\r]*")
 
 
+class Mutant(Protocol):
+    """A mistake."""
+
+    mistake: str
+
+    def at_work(self) -> AbstractContextManager[None]:
+        """The mistake is made within."""
+
+
 @dataclass(frozen=True, slots=True)
-class Mutant:
+class Edited:
     """What is wrong, and where: `old` in the source of `owner.name` becomes `new`."""
 
     mistake: str
@@ -65,83 +74,83 @@ class CredentialLeftOut:
             yield
 
 
-MUTANTS = (
+MUTANTS: tuple[Mutant, ...] = (
     CredentialLeftOut(),
-    Mutant(
+    Edited(
         "used although the service has changed",
         HeadMemo,
         "_leads_on",
         'return self._table.find(exchange.path, exchange.fields.get(b"host", b"")) == known.target',
         "return True",
     ),
-    Mutant(
+    Edited(
         "used although the signing key was retired",
         HeadMemo,
         "_is_true",
         " or not (known.trust is None or known.trust is self._world.trust)",
         "",
     ),
-    Mutant("used after the credential expired", HeadMemo, "_is_true", " < known.exchange.opens_until", ""),
-    Mutant(
+    Edited("used after the credential expired", HeadMemo, "_is_true", " < known.exchange.opens_until", ""),
+    Edited(
         "length of the body not looked at: what follows it is swallowed",
         HeadMemo,
         "_again",
         "len(data) - at != known.length or ",
         "",
     ),
-    Mutant("ids not looked at", HeadMemo, "_again", " or not REQUEST_ID.fullmatch(value)", ""),
-    Mutant(
+    Edited("ids not looked at", HeadMemo, "_again", " or not REQUEST_ID.fullmatch(value)", ""),
+    Edited(
         "a hole cut into the line before the id",
         memo,
         "_cut",
         'line.lower().startswith(lower + b":") and ',
         "",
     ),
-    Mutant(
+    Edited(
         "a head longer than the limit",
         HeadMemo,
         "__init__",
         "max_header_bytes - len(HOLES) * MAX_ID_BYTES",
         "max_header_bytes",
     ),
-    Mutant("the traceparent that the service sets is the client's", memo, "_around_trace", " and not is_ruled", ""),
-    Mutant(
+    Edited("the traceparent that the service sets is the client's", memo, "_around_trace", " and not is_ruled", ""),
+    Edited(
         "the request id of the first request",
         memo,
         "_fill",
         "= value.decode()\n        elif name",
         "= known.exchange.request_id\n        elif name",
     ),
-    Mutant("the generated id of the first request", memo, "_fill", "= new_id()", "= known.exchange.request_id"),
-    Mutant("the traceparent of the first request", memo, "_fill", "elif len(known.passing) == 2:", "elif False:"),
-    Mutant(
+    Edited("the generated id of the first request", memo, "_fill", "= new_id()", "= known.exchange.request_id"),
+    Edited("the traceparent of the first request", memo, "_fill", "elif len(known.passing) == 2:", "elif False:"),
+    Edited(
         "the time of the first request",
         Exchange,
         "again",
         "made.now, made.wall = now, wall",
         "made.now, made.wall = self.now, self.wall",
     ),
-    Mutant("the address is not judged again, nor the rate", Route, "decide_again", "in self.rechecks", "in ()"),
-    Mutant("who is refused before the credential is known", Route, "decide_again", "not is_introduced", "False"),
-    Mutant(
+    Edited("the address is not judged again, nor the rate", Route, "decide_again", "in self.rechecks", "in ()"),
+    Edited("who is refused before the credential is known", Route, "decide_again", "not is_introduced", "False"),
+    Edited(
         "asked while another request is under way",
         Client,
         "data_received",
         "self._journey is None and not self._waiting and ",
         "not self._waiting and ",
     ),
-    Mutant(
+    Edited(
         "asked while other requests wait",
         Client,
         "data_received",
         "is_free = self._journey is None and not self._waiting and not self.write_paused",
         "is_free = True",
     ),
-    Mutant("asked while the client does not read", Client, "data_received", " and not self.write_paused", ""),
-    Mutant(
+    Edited("asked while the client does not read", Client, "data_received", " and not self.write_paused", ""),
+    Edited(
         "asked within a body", Framing, "is_between", "(arriving.complete and arriving.exchange is not None)", "True"
     ),
-    Mutant(
+    Edited(
         "recalled requests are not counted for their key",
         Handler,
         "_end",

@@ -8,11 +8,12 @@ import multiprocessing
 import os
 import traceback
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 from head_memo.duel import DifferenceError, Duel
+from head_memo.mutants import MUTANTS
 from head_memo.plane import MakeMemo
 from head_memo.traffic import HEAD_LIMIT
 
@@ -22,6 +23,7 @@ from gateway.proxy.memo import HeadMemo
 
 REPLAY = "HEAD_MEMO_SEED"
 BLOCK = 10
+MUTANT_SEEDS = 80
 AHEAD = 4
 ENTRIES = (1_024, 8)
 
@@ -64,8 +66,7 @@ def play(seed: int, on: MakeMemo = with_memo) -> Played:
 def play_everywhere(requests: int) -> Played:
     """Play seeds from 0 on, until so many requests were served or something differs."""
     total = Played(0, 0)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=context) as pool:
+    with _processes() as pool:
         for played in _in_order(pool):
             total += played
             if total.different or total.requests >= requests:
@@ -73,9 +74,16 @@ def play_everywhere(requests: int) -> Played:
     return total
 
 
-def first_difference(seeds: Iterable[int]) -> str:
-    """What differs in the first of these seeds in which anything does; empty if nothing does in any."""
-    return next((played.different for played in map(play, seeds) if played.different), "")
+def find_mistakes() -> dict[str, str]:
+    """For each mistake what differs in the first of the seeds from 0 on in which anything does; empty if nothing."""
+    names = [mutant.mistake for mutant in MUTANTS]
+    with _processes() as pool:
+        return dict(zip(names, pool.map(_find, range(len(MUTANTS))), strict=True))
+
+
+def _find(number: int) -> str:
+    with MUTANTS[number].at_work():
+        return next((played.different for played in map(play, range(MUTANT_SEEDS)) if played.different), "")
 
 
 def digest(seed: int) -> str:
@@ -85,6 +93,10 @@ def digest(seed: int) -> str:
     duel.tell = lambda text: total.update(text.encode())
     duel.run()
     return total.hexdigest()
+
+
+def _processes() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=multiprocessing.get_context("spawn"))
 
 
 def _in_order(pool: ProcessPoolExecutor) -> Iterator[Played]:
