@@ -14,7 +14,7 @@ from case import Case, Then
 from recorder import HOST
 from strict_http import MAX_HEAD, Answer, BrokenError, EndedError, MalformedError, Request, read_answer
 
-PATIENCE = 8.0
+PATIENCE = 12.0
 AT_ONCE = 250
 """Runs at the same time."""
 PAUSE = 0.002
@@ -105,7 +105,7 @@ class Run:
             else:
                 await self._listen(reader, writer)
         finally:
-            writer.transport.abort()
+            _abort(writer)
 
     async def _send(self, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
@@ -151,7 +151,7 @@ class Run:
             sock = writer.get_extra_info("socket")
             if sock is not None:  # else the gateway was first
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            writer.transport.abort()
+            _abort(writer)
         else:
             writer.close()
 
@@ -235,6 +235,12 @@ def unclean(request: Request, *, names_caller: bool) -> Iterable[str]:
     yield from (
         f"the backend was sent {name}" for name in names if name.startswith("x-scoregate-") and name not in known
     )
+
+
+def _abort(writer: asyncio.StreamWriter) -> None:
+    # asyncio's transport under TLS has forgotten its protocol once the other side was first.
+    with contextlib.suppress(AttributeError):
+        writer.transport.abort()
 
 
 async def drive(runs: Sequence[Run]) -> None:

@@ -20,9 +20,9 @@ from recorder import Recorder
 from stock_proxy import StockProxy
 
 QUICK = {
-    "handshake_timeout_seconds": 2,
-    "header_timeout_seconds": 2,
-    "body_timeout_seconds": 2,
+    "handshake_timeout_seconds": 5,
+    "header_timeout_seconds": 5,
+    "body_timeout_seconds": 5,
     "keep_alive_seconds": 4,
 }
 CAP = 1_048_576
