@@ -53,13 +53,14 @@ class Backend:
     `address`: where its `url` leads to, if that was resolved; else empty.
     """
 
-    __slots__ = ("address", "resting_until", "row", "upstream", "url")
+    __slots__ = ("address", "is_resting", "resting_until", "row", "upstream", "url")
 
     def __init__(self, url: str, row: int, address: str = "") -> None:
         self.url = url
         self.address = address
         self.row = row
         self.resting_until = 0.0
+        self.is_resting = False
         self.upstream: Any = None
 
     @property
@@ -217,6 +218,12 @@ class Pool:
             ticket.backend = backend
             ticket.ready()
 
+    def set_resting(self, backend: Backend, *, is_resting: bool) -> None:
+        """While a backend rests here, its permits are for other workers: this one is not woken for them."""
+        backend.is_resting = is_resting
+        if self._waiting:
+            self._board.set_waiting(backend.row, not is_resting)
+
     def poke_others(self, backend: Backend) -> bool:
         """Let another worker that waits for this backend know that a permit is free."""
         return self._board.poke(backend.row)
@@ -283,4 +290,4 @@ class Pool:
 
     def _tell_waiting(self, *, waiting: bool) -> None:
         for backend in self.backends:
-            self._board.set_waiting(backend.row, waiting)
+            self._board.set_waiting(backend.row, waiting and not backend.is_resting)

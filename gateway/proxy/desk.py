@@ -58,16 +58,22 @@ class Desk:
             self._loop.call_later(avoided + TIMER_SLACK, self._recall, pool)
         return ejected
 
-    def rest(self, backend: Backend, seconds: float) -> None:
+    def rest(self, pool: Pool, backend: Backend, seconds: float) -> None:
         """Leave a backend alone for a while; then see who may go there."""
         backend.resting_until = time.monotonic() + seconds
-        self._loop.call_later(seconds, self.advance_all)
+        pool.set_resting(backend, is_resting=True)
+        self._loop.call_later(seconds + TIMER_SLACK, self._end_rest, pool, backend)
 
     def advance_all(self) -> None:
         """A permit was freed by another worker, or a backend came back: see who may go."""
         now = time.monotonic()
         for pool in list(self._queueing):
             self._advance(pool, now)
+
+    def _end_rest(self, pool: Pool, backend: Backend) -> None:
+        if backend.resting_until <= time.monotonic():
+            pool.set_resting(backend, is_resting=False)
+        self.advance_all()
 
     def _recall(self, pool: Pool) -> None:
         pool.wake_all()

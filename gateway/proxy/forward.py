@@ -255,7 +255,7 @@ class Forward:
     def _try_another(self, error: UpstreamError) -> bool:
         """Move the request to another backend, if there is one and the service allows another try."""
         if error.unsent:
-            self._desk.rest(self._backend, REST_SECONDS)
+            self._desk.rest(self._pool, self._backend, REST_SECONDS)
         self._tried.append(self._backend)
         if len(self._tried) >= self._spec.retry.attempts or self._client.gone:
             return False

@@ -226,6 +226,21 @@ def test_other_workers_see_who_waits():
     assert board.waiting == set()
 
 
+def test_nobody_is_woken_for_a_backend_that_rests_here():
+    """Another worker's wake-up must not go to one that would not use the permit: it would be lost."""
+    board = Board()
+    pool = pool_of(2, board=board)
+    pool.set_resting(pool.backends[0], is_resting=True)
+    assert board.waiting == set()
+    rows(pool, 2)
+    pool.queue(lambda: None)
+    assert board.waiting == {1}
+    pool.set_resting(pool.backends[0], is_resting=False)
+    assert board.waiting == {0, 1}
+    pool.set_resting(pool.backends[1], is_resting=True)
+    assert board.waiting == {0}
+
+
 def test_who_waits_goes_on_waiting_for_new_backends():
     """A change of backends moves the waiting flags along, and the new backends serve the old queue in its order."""
     board = Board()

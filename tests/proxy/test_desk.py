@@ -117,10 +117,12 @@ def test_wake_up_that_comes_too_late_is_passed_on(desk, pool, board, clock) -> N
 def test_rest(desk, pool, board, loop, clock) -> None:
     """A backend that rests takes nobody; when the rest is over, who waited goes."""
     (backend,) = pool.backends
-    desk.rest(backend, 1.0)
+    desk.rest(pool, backend, 0.5)
+    desk.rest(pool, backend, 1.0)
     ticket = desk.queue(pool, waiting([]))
     loop.advance(0.9)
     assert ticket.backend is None
+    assert not board.waiting[1], "woken for a permit it would not take"
     loop.advance(0.2)
     assert ticket.backend is backend
     board.give_back(1)
